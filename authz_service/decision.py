@@ -1,0 +1,219 @@
+"""Who is this key, and may it call this alias on this path? Pure.
+
+Order of the questions: key, endpoint, body, alias. A stranger learns nothing but "401", and
+every other refusal is made, and logged, under a known key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tollhouse import contract, keys
+from tollhouse.policy.compiled import Alias, Key, ModelRule, Snapshot
+
+MODELS_PATH = "/v1/models"
+
+# OpenAI endpoints whose model cannot be checked in the request, or that this gateway does not
+# carry: known, so the answer says "not allowed" rather than "no such thing".
+CLOSED_ENDPOINTS = frozenset(
+    {
+        *("assistants", "audio", "batches", "chat", "completions", "containers", "conversations"),
+        *("evals", "files", "fine_tuning", "images", "messages", "moderations", "organization"),
+        *("realtime", "rerank", "responses", "threads", "uploads", "vector_stores", "videos"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What Envoy tells of one request.
+
+    `endpoint` is one of `contract.ENDPOINTS` or None; `model` the alias the body names, None where
+    the body was not read; `body_error` (code, message) what request.lua found wrong with it.
+    """
+
+    method: str
+    path: str
+    api_key: str | None
+    endpoint: str | None = None
+    model: str | None = None
+    body_error: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The call may go to the provider behind this alias."""
+
+    key: Key
+    alias: Alias
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """`GET /v1/models`: what this key may call, sorted by name; `single` for `/v1/models/{id}`."""
+
+    key: Key
+    aliases: tuple[Alias, ...]
+    single: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """`message` is for the caller and the log; it never holds a key."""
+
+    code: str
+    message: str
+    param: str | None = None
+    key: Key | None = None
+    alias: str | None = None
+
+
+Decision = Granted | Listed | Refused
+
+
+def decide(snapshot: Snapshot, call: Call, now: float) -> Decision:
+    """The decision on one call; `now` is seconds since the epoch."""
+    key = _identify(snapshot, call.api_key, now)
+    if isinstance(key, Refused):
+        return key
+    if call.path == MODELS_PATH or call.path.startswith(MODELS_PATH + "/"):
+        return _list_models(snapshot, key, call)
+    return _check_endpoint(key, call) or _check_body(key, call) or _check_alias(snapshot, key, call)
+
+
+def _identify(snapshot: Snapshot, api_key: str | None, now: float) -> Key | Refused:
+    if not api_key:
+        return Refused(
+            "invalid_api_key",
+            "No key was sent. Send your Tollhouse key as 'Authorization: Bearer KEY'.",
+        )
+    key = snapshot.keys_by_hash.get(keys.sha256_hex(api_key))
+    if key is None:
+        return Refused("invalid_api_key", _unknown_key(api_key))
+    if key.blocked_at is not None:
+        return Refused("key_blocked", _blocked(snapshot, key), key=key)
+    if key.expires_at is not None and now >= key.expires_at:
+        return Refused(
+            "key_expired",
+            f"Key {key.id} has expired. Ask {_owner(snapshot, key)} for a new one.",
+            key=key,
+        )
+    return key
+
+
+def _unknown_key(api_key: str) -> str:
+    if api_key.startswith(keys.PREFIX) and not keys.looks_valid(api_key):
+        return "This key is mistyped or cut short: its checksum does not match. Copy it again."
+    return "This key is not known here. Use a key issued for this gateway, not a provider's key."
+
+
+def _blocked(snapshot: Snapshot, key: Key) -> str:
+    if key.blocked_at == "demo":
+        return (
+            f"Key {key.id} is a published demo key, which only 'tollhouse up' accepts. "
+            "Make your own with 'tollhouse keys new'."
+        )
+    return f"Key {key.id} is blocked (at the {key.blocked_at}). Ask {_owner(snapshot, key)}."
+
+
+def _owner(snapshot: Snapshot, key: Key) -> str:
+    return snapshot.teams[key.team].owner or "the gateway's operator"
+
+
+def _list_models(snapshot: Snapshot, key: Key, call: Call) -> Listed | Refused:
+    if call.method != "GET":
+        return _no_such_endpoint(key, call)
+    allowed = [snapshot.aliases[name] for name in sorted(key.models)]
+    if call.path == MODELS_PATH:
+        return Listed(key, tuple(allowed), single=False)
+    name = call.path.removeprefix(MODELS_PATH + "/")
+    found = tuple(alias for alias in allowed if alias.name == name)
+    return Listed(key, found, single=True) if found else _model_refused(snapshot, key, name)
+
+
+def _check_endpoint(key: Key, call: Call) -> Refused | None:
+    if call.endpoint in contract.ENDPOINTS and call.method == "POST":
+        return None
+    first = call.path.removeprefix("/v1/").split("/")[0]
+    if call.endpoint is None and call.path.startswith("/v1/") and first in CLOSED_ENDPOINTS:
+        return Refused(
+            "endpoint_not_allowed",
+            f"{call.method} {_shown(call.path)} is not open on this gateway: its model cannot be "
+            f"checked against your key's policy. Open endpoints: {_open_endpoints()}.",
+            key=key,
+        )
+    return _no_such_endpoint(key, call)
+
+
+def _no_such_endpoint(key: Key, call: Call) -> Refused:
+    return Refused(
+        "unknown_endpoint",
+        f"There is no {call.method} {_shown(call.path)} on this gateway. "
+        f"Open endpoints: {_open_endpoints()}.",
+        key=key,
+    )
+
+
+def _open_endpoints() -> str:
+    names = [f"POST /v1/{name}" for name in sorted(contract.ENDPOINTS)]
+    return ", ".join([*names, f"GET {MODELS_PATH}"])
+
+
+def _shown(path: str) -> str:
+    return path if len(path) <= 80 else path[:80] + "…"
+
+
+def _check_body(key: Key, call: Call) -> Refused | None:
+    if call.body_error is not None:
+        code, message = call.body_error
+        param = "model" if code == "model_missing" else None
+        return Refused(code, message, param=param, key=key)
+    if call.model is None:
+        # request.lua always says one or the other; silence means that it did not run.
+        return Refused("internal_error", "The gateway could not read this request.", key=key)
+    return None
+
+
+def _check_alias(snapshot: Snapshot, key: Key, call: Call) -> Granted | Refused:
+    name = call.model or ""
+    if name not in key.models:
+        return _model_refused(snapshot, key, name)
+    alias = snapshot.aliases[name]
+    if call.endpoint not in alias.endpoints:
+        return Refused(
+            "endpoint_not_allowed",
+            f"Model {name} does not serve {call.path}; it serves "
+            f"{', '.join('/v1/' + endpoint for endpoint in sorted(alias.endpoints))}.",
+            param="model",
+            key=key,
+            alias=name,
+        )
+    return Granted(key, alias)
+
+
+def _model_refused(snapshot: Snapshot, key: Key, name: str) -> Refused:
+    if name not in snapshot.aliases:
+        return Refused(
+            "model_not_found",
+            f"There is no model '{_shown(name)}' on this gateway. "
+            f"GET {MODELS_PATH} lists the ones your key may call.",
+            param="model",
+            key=key,
+        )
+    return Refused(
+        "model_not_allowed",
+        f"Key {key.id} may not call {name}: {_narrowed_by(key.rules, name)}. "
+        f"GET {MODELS_PATH} lists the ones it may call; ask {_owner(snapshot, key)} for more.",
+        param="model",
+        key=key,
+        alias=name,
+    )
+
+
+def _narrowed_by(rules: tuple[ModelRule, ...], alias: str) -> str:
+    for rule in rules:
+        if alias in rule.denied:
+            return f"the {rule.level} '{rule.name}' denies it"
+        if not rule.permits(alias):
+            return f"it is not among the allowed_models of the {rule.level} '{rule.name}'"
+    return "no level of its policy has allowed_models"

@@ -1,0 +1,80 @@
+"""Composition root of ratelimit_service: policy, ledger, admission, settlement, hosting.
+
+    python -m ratelimit_service --redis-url redis://host --listen unix:/path
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from ratelimit_service.admission import Admission
+from ratelimit_service.housekeeping import Housekeeping
+from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.store import open_redis
+from ratelimit_service.metrics import Metrics
+from ratelimit_service.service import register
+from ratelimit_service.settler import Settler, running
+from tollhouse.policy.problems import PolicyError
+from tollhouse.policy.watch import PolicyHolder, watch
+from tollhouse.serving import logs, options
+from tollhouse.serving.host import ServiceError, serve
+from tollhouse.serving.options import Options
+from tollhouse.serving.policy import PolicyMetrics
+from tollhouse.serving.readiness import Readiness
+
+REDIS_URL = "REDIS_URL"
+
+
+async def run(chosen: Options, redis_url: str) -> None:
+    """Raises PolicyError when there is no good policy to start from, ServiceError otherwise."""
+    registry = CollectorRegistry()
+    metrics, policy_metrics = Metrics(registry), PolicyMetrics(registry)
+    holder = PolicyHolder(chosen.policies, allow_demo_keys=chosen.demo_keys)
+    policy_metrics.loaded(holder.current)
+    ledger = Ledger(open_redis(redis_url))
+    readiness = Readiness()
+    settler = Settler(holder, ledger, metrics)
+    admission = Admission(holder, ledger, metrics)
+    keeping = Housekeeping(holder, ledger, metrics, readiness)
+    stop = asyncio.Event()
+    await keeping.probe()
+    beside = asyncio.gather(
+        watch(holder, stop, on_success=policy_metrics.loaded, on_failure=policy_metrics.failed),
+        keeping.run(stop),
+    )
+    try:
+        async with running(settler):
+            await serve(
+                chosen, lambda server: register(server, admission, settler), registry, readiness
+            )
+    finally:
+        stop.set()
+        await beside
+        await ledger.close()
+
+
+def main() -> int:
+    parse = options.parser("ratelimit_service", "Envoy rate limits and settlement, in Redis")
+    parse.add_argument(
+        "--redis-url",
+        default=os.environ.get(REDIS_URL, "redis://127.0.0.1:6379/0"),
+        help=f"redis://, rediss:// or unix:// (default: the environment's {REDIS_URL})",
+    )
+    arguments = parse.parse_args()
+    chosen = options.common(arguments)
+    logs.configure(chosen.log_level)
+    try:
+        uvloop.run(run(chosen, arguments.redis_url))
+    except (PolicyError, ServiceError) as error:
+        print(f"ratelimit_service: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""What a caller is told about limits: OpenAI's headers, and refusals that say what to do. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ratelimit_service.ledger.types import RefusalKind, Refused, ScopeState
+from tollhouse.money import format_usd
+
+Headers = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal in words and headers."""
+
+    code: str
+    message: str
+    headers: Headers
+
+
+def rate_limit_headers(states: Iterable[ScopeState]) -> Headers:
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the scope that has least left.
+
+    Resets are durations such as "1s" or "6m0s", as OpenAI documents them.
+    """
+    states = list(states)
+    requests = [
+        (state.requests_limit - state.requests_used, state.requests_limit, state.requests_reset_ms)
+        for state in states
+        if state.requests_limit is not None
+    ]
+    tokens = [
+        (state.tokens_limit - state.tokens_used, state.tokens_limit, state.tokens_reset_ms)
+        for state in states
+        if state.tokens_limit is not None
+    ]
+    return [*_three("requests", requests), *_three("tokens", tokens)]
+
+
+def _three(what: str, candidates: list[tuple[int, int, int]]) -> Headers:
+    if not candidates:
+        return []
+    remaining, limit, reset_ms = min(candidates)
+    return [
+        (f"x-ratelimit-limit-{what}", str(limit)),
+        (f"x-ratelimit-remaining-{what}", str(max(remaining, 0))),
+        (f"x-ratelimit-reset-{what}", duration(reset_ms)),
+    ]
+
+
+def duration(milliseconds: int) -> str:
+    """A Go-style duration: "850ms", "12s", "1.5s", "1m0s"."""
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    seconds = f"{rest / 1000:.3f}".rstrip("0").rstrip(".")
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+
+
+def refusal(refused: Refused, need_tokens: int, need_cost: int, owner: str | None) -> Refusal:
+    """What to tell the caller; `need_*` is what the request would have reserved."""
+    headers = rate_limit_headers(refused.states)
+    if refused.kind is RefusalKind.BUDGET_EXCEEDED or refused.never:
+        # SDKs retry a 429 by themselves; this one would only come back the same.
+        headers.append(("x-should-retry", "false"))
+    else:
+        seconds = max(1, math.ceil(refused.retry_after_ms / 1000))
+        headers.append(("retry-after", str(seconds)))
+    ask = f"Ask {owner or 'the gateway operator'} to raise it."
+    return Refusal(refused.kind.value, f"{_facts(refused, need_tokens, need_cost)} {ask}", headers)
+
+
+def scope_in_words(refused: Refused) -> str:
+    """ "key marketing-prod-1", "team marketing", "model gpt4_limited"."""
+    level, _, name = refused.scope.partition(":")
+    if name:
+        return f"{level} {name}"
+    return f"{'model' if level == 'alias' else level} {refused.slot.name}"
+
+
+def _facts(refused: Refused, need_tokens: int, need_cost: int) -> str:
+    where = scope_in_words(refused)
+    if refused.kind is RefusalKind.REQUESTS:
+        return (
+            f"Rate limit reached: {where} may make {refused.limit} requests per minute and made "
+            f"{refused.used}. Try again in {duration(refused.retry_after_ms)}."
+        )
+    if refused.kind is RefusalKind.TOKENS:
+        return _token_facts(refused, where, need_tokens)
+    spent = f"{format_usd(refused.used)} of {format_usd(refused.limit)}"
+    if refused.kind is RefusalKind.BUDGET_RESERVED:
+        return (
+            f"Budget of {where} is reserved by calls that are still running: {spent} is spent, "
+            f"{format_usd(refused.held)} is reserved, this call may cost up to "
+            f"{format_usd(need_cost)}. Try again when they have finished."
+        )
+    return (
+        f"Monthly budget of {where} is used up: {spent} is spent and this call may cost up to "
+        f"{format_usd(need_cost)}. It resets at {_moment(refused.resets_at)}."
+    )
+
+
+def _token_facts(refused: Refused, where: str, need_tokens: int) -> str:
+    limit = f"{where} may use {refused.limit} tokens per minute"
+    if refused.never:
+        return (
+            f"Request too large: {limit}, and this call may use up to {need_tokens}. "
+            "Send a shorter prompt or a smaller max_completion_tokens."
+        )
+    return (
+        f"Rate limit reached: {limit} and used or reserved {refused.used}; this call may use up "
+        f"to {need_tokens}. Try again in {duration(refused.retry_after_ms)}."
+    )
+
+
+def _moment(epoch_seconds: int | None) -> str:
+    moment = datetime.fromtimestamp(epoch_seconds or 0, UTC)
+    return moment.isoformat(timespec="minutes").replace("+00:00", "Z")

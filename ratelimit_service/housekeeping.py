@@ -1,0 +1,82 @@
+"""What the service does between calls: ends lost reservations, and watches that Redis answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from ratelimit_service.ledger.errors import LedgerError
+from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.types import Slot
+from ratelimit_service.metrics import Metrics
+from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.watch import PolicyHolder
+from tollhouse.serving.readiness import Readiness
+
+log = logging.getLogger("ratelimit_service.housekeeping")
+
+_PROBE_SECONDS = 1.0
+_SWEEP_EVERY_PROBES = 10
+
+
+class Housekeeping:
+    """One probe a second, one sweep of ended leases every ten."""
+
+    def __init__(
+        self, holder: PolicyHolder, ledger: Ledger, metrics: Metrics, readiness: Readiness
+    ) -> None:
+        self._holder = holder
+        self._ledger = ledger
+        self._metrics = metrics
+        self._readiness = readiness
+
+    async def run(self, stop: asyncio.Event) -> None:
+        probes = 0
+        while not stop.is_set():
+            reachable = await self.probe()
+            if reachable and probes % _SWEEP_EVERY_PROBES == 0:
+                await self._sweep()
+            probes += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _PROBE_SECONDS)
+
+    async def probe(self) -> bool:
+        """Whether Redis answers; readiness and metrics say the same from here on."""
+        try:
+            await self._ledger.ping()
+        except LedgerError as error:
+            self._metrics.redis_errors.labels("ping").inc()
+            self._metrics.degraded.set(1)
+            self._report(str(error))
+            return False
+        self._metrics.degraded.set(0)
+        self._readiness.fine("redis")
+        return True
+
+    def _report(self, reason: str) -> None:
+        # Under `allow` the service still does what the policy says: it is ready, and degraded.
+        if self._holder.current.org.on_store_outage == "deny":
+            self._readiness.problem("redis", reason)
+        else:
+            self._readiness.fine("redis")
+
+    async def _sweep(self) -> None:
+        try:
+            ended = await self._ledger.sweep(slots(self._holder.current))
+        except LedgerError:
+            self._metrics.redis_errors.labels("sweep").inc()
+            return
+        if ended:
+            log.warning(
+                "reservations ended without a settlement", extra={"fields": {"reservations": ended}}
+            )
+
+
+def slots(snapshot: Snapshot) -> list[Slot]:
+    """Every slot that a reservation under this policy can be in."""
+    return [
+        Slot("org", snapshot.org.name),
+        *(Slot("team", name) for name in snapshot.teams),
+        *(Slot("alias", name) for name in snapshot.aliases),
+    ]

@@ -1,0 +1,78 @@
+"""What ratelimit_service shows to Prometheus.
+
+Token counts carry OpenTelemetry's GenAI attribute names, written as Prometheus writes them.
+Labels hold names from the policy only, so their number is bounded.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from ratelimit_service.settlement import Charge
+
+_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0)
+
+
+class Metrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.admissions = Counter(
+            "tollhouse_admissions",
+            "Admission decisions, by code.",
+            ["decision", "team", "alias"],
+            registry=registry,
+        )
+        self.admission_seconds = Histogram(
+            "tollhouse_admission_duration_seconds",
+            "Time to admit or refuse one call, Redis included.",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.settlements = Counter(
+            "tollhouse_settlements",
+            "Settled requests, by what the ledger did and where usage was learned.",
+            ["outcome", "usage_source"],
+            registry=registry,
+        )
+        self.settlement_seconds = Histogram(
+            "tollhouse_settlement_duration_seconds",
+            "Time to settle one batch of access-log entries, retries included.",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.settlements_waiting = Gauge(
+            "tollhouse_settlements_waiting",
+            "Entries received and not yet in the ledger.",
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "gen_ai_client_token_usage",
+            "Tokens charged.",
+            ["team", "alias", "gen_ai_token_type"],
+            registry=registry,
+        )
+        self.cost = Counter(
+            "tollhouse_cost_usd", "Cost charged, in USD.", ["team", "alias"], registry=registry
+        )
+        self.redis_errors = Counter(
+            "tollhouse_redis_errors",
+            "Calls to Redis that failed or were too late.",
+            ["operation"],
+            registry=registry,
+        )
+        self.degraded = Gauge(
+            "tollhouse_ledger_degraded",
+            "1 while Redis cannot be used (what happens then is on_store_outage in the policy).",
+            registry=registry,
+        )
+        for operation in ("admit", "settle", "sweep", "ping"):
+            self.redis_errors.labels(operation)
+
+    def charged(self, team: str, alias: str, charge: Charge) -> None:
+        self.cost.labels(team, alias).inc(charge.cost / 1e9)
+        usage = charge.usage
+        for kind, count in (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("input_cached", usage.cached_input_tokens),
+        ):
+            self.tokens.labels(team, alias, kind).inc(count)

@@ -1,0 +1,81 @@
+"""The gRPC methods that Envoy's ratelimit filter and its access logger call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
+from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage, StreamAccessLogsResponse
+from envoy.service.accesslog.v3.als_pb2_grpc import (
+    AccessLogServiceServicer,
+    add_AccessLogServiceServicer_to_server,
+)
+from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
+from envoy.service.ratelimit.v3.rls_pb2_grpc import (
+    RateLimitServiceServicer,
+    add_RateLimitServiceServicer_to_server,
+)
+
+from ratelimit_service import transport
+from ratelimit_service.admission import Admission, Limited, NotCounted
+from ratelimit_service.settlement import Entry
+from ratelimit_service.settler import Settler
+
+log = logging.getLogger("ratelimit_service")
+
+
+class RateLimitService(RateLimitServiceServicer):  # type: ignore[misc]
+    """Admission. An error is a gRPC error: Envoy then refuses with 503 ledger_unavailable."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    async def ShouldRateLimit(
+        self, request: RateLimitRequest, context: grpc.aio.ServicerContext
+    ) -> RateLimitResponse:
+        try:
+            key_id, alias, size = transport.size_from(request)
+            outcome = await self._admission.admit(key_id, alias, size)
+        except transport.MalformedRequest as error:
+            log.error("Envoy and this service do not fit together: %s", error)
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except NotCounted as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+        if isinstance(outcome, Limited):
+            return transport.limited(outcome)
+        return transport.admitted(outcome)
+
+
+class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
+    """Settlement. Envoy streams an entry for every request, aborted ones included."""
+
+    def __init__(self, settler: Settler) -> None:
+        self._settler = settler
+
+    async def StreamAccessLogs(
+        self,
+        request_iterator: AsyncIterator[StreamAccessLogsMessage],
+        context: grpc.aio.ServicerContext,
+    ) -> StreamAccessLogsResponse:
+        async for message in request_iterator:
+            self._settler.take(list(_entries(message.http_logs.log_entry)))
+        return StreamAccessLogsResponse()
+
+
+def _entries(logged: Iterator[HTTPAccessLogEntry]) -> Iterator[Entry]:
+    for one in logged:
+        try:
+            entry = transport.entry_from(one)
+        except (KeyError, ValueError) as error:
+            # One entry that cannot be read must not end the stream that carries the others.
+            log.error("an access-log entry cannot be settled: %s", type(error).__name__)
+            continue
+        if entry is not None:
+            yield entry
+
+
+def register(server: grpc.aio.Server, admission: Admission, settler: Settler) -> None:
+    add_RateLimitServiceServicer_to_server(RateLimitService(admission), server)
+    add_AccessLogServiceServicer_to_server(AccessLogService(settler), server)

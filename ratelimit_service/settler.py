@@ -1,0 +1,105 @@
+"""Carries access-log entries into the ledger, however long Redis is away, up to a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+
+from ratelimit_service.ledger.errors import LedgerError
+from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.metrics import Metrics
+from ratelimit_service.settlement import Entry, charge, settlement
+from tollhouse.policy.watch import PolicyHolder
+
+log = logging.getLogger("ratelimit_service.settler")
+
+_BATCH = 256
+_RETRY_SECONDS = 0.5
+# About 200 MB of entries. What is dropped beyond is still in the access log file.
+_MOST_WAITING = 200_000
+
+
+class Settler:
+    """One queue, one worker: entries settle in batches, in the order they came."""
+
+    def __init__(self, holder: PolicyHolder, ledger: Ledger, metrics: Metrics) -> None:
+        self._holder = holder
+        self._ledger = ledger
+        self._metrics = metrics
+        self._waiting: deque[Entry] = deque()
+        self._more = asyncio.Event()
+        self._stopping = False
+
+    def take(self, entries: list[Entry]) -> None:
+        """Accepts entries; never blocks the stream they came from."""
+        room = _MOST_WAITING - len(self._waiting)
+        if len(entries) > room:
+            lost = len(entries) - max(room, 0)
+            self._metrics.settlements.labels("dropped", "none").inc(lost)
+            log.error(
+                "too many entries wait for Redis: settle the rest from the access log",
+                extra={"fields": {"dropped": lost}},
+            )
+        self._waiting.extend(entries[: max(room, 0)])
+        self._metrics.settlements_waiting.set(len(self._waiting))
+        self._more.set()
+
+    async def run(self) -> None:
+        """Until `stop`, and then until what had come is settled or Redis refuses it."""
+        while not self._stopping or self._waiting:
+            if not self._waiting:
+                self._more.clear()
+                await self._more.wait()
+                continue
+            batch = [self._waiting[i] for i in range(min(_BATCH, len(self._waiting)))]
+            if await self._settle(batch):
+                for _ in batch:
+                    self._waiting.popleft()
+                self._metrics.settlements_waiting.set(len(self._waiting))
+            elif self._stopping:
+                return self._give_up()
+            else:
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._more.set()
+
+    async def _settle(self, batch: list[Entry]) -> bool:
+        started = time.perf_counter()
+        charges = [charge(entry) for entry in batch]
+        zone = self._holder.current.org.time_zone
+        wanted = [settlement(e, c, zone) for e, c in zip(batch, charges, strict=True)]
+        try:
+            outcomes = await self._ledger.settle_many(wanted)
+        except LedgerError as error:
+            self._metrics.redis_errors.labels("settle").inc()
+            log.warning("settlement waits for Redis: %s", error)
+            return False
+        for entry, charged, outcome in zip(batch, charges, outcomes, strict=True):
+            self._metrics.settlements.labels(outcome.value, charged.source).inc()
+            if outcome.value not in ("duplicate", "too_old"):
+                self._metrics.charged(entry.team, entry.alias, charged)
+        self._metrics.settlement_seconds.observe(time.perf_counter() - started)
+        return True
+
+    def _give_up(self) -> None:
+        log.error(
+            "stopped with entries that Redis did not take: settle them from the access log",
+            extra={"fields": {"entries": len(self._waiting)}},
+        )
+
+
+@contextlib.asynccontextmanager
+async def running(settler: Settler) -> AsyncIterator[None]:
+    """The settler at work for the length of a with-block."""
+    task = asyncio.create_task(settler.run())
+    try:
+        yield
+    finally:
+        settler.stop()
+        await task

@@ -1,0 +1,144 @@
+"""Envoy's rate-limit and access-log protocols: the only module here that knows protobuf."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from envoy.config.core.v3.base_pb2 import HeaderValue
+from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
+from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
+
+from ratelimit_service.admission import Limited, Reservation
+from ratelimit_service.answers import Headers
+from ratelimit_service.reservation import RequestSize
+from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED, Entry
+from tollhouse import contract
+from tollhouse.decisions import error_body
+from tollhouse.money import Price, Usage
+
+# Response flags with which Envoy says that it had no connection to the provider.
+_NEVER_SENT = (
+    "no_healthy_upstream",
+    "upstream_connection_failure",
+    "upstream_overflow",
+    "no_route_found",
+    "no_cluster_found",
+    "dns_resolution_failure",
+)
+
+
+class MalformedRequest(Exception):
+    """Envoy sent a descriptor that lacks a fact; the message names it."""
+
+
+def size_from(request: RateLimitRequest) -> tuple[str, str, RequestSize]:
+    """Key id, alias and size. Raises MalformedRequest."""
+    if len(request.descriptors) != 1:
+        raise MalformedRequest(f"{len(request.descriptors)} descriptors instead of one")
+    facts = {entry.key: entry.value for entry in request.descriptors[0].entries}
+    try:
+        asked = facts["max_tokens"]
+        size = RequestSize(
+            endpoint=facts["endpoint"],
+            text_bytes=int(facts["text_bytes"]),
+            media_parts=int(facts["media_parts"]),
+            max_tokens=None if asked == "none" else int(asked),
+            n=int(facts["n"]),
+        )
+        return facts["key_id"], facts["alias"], size
+    except KeyError as error:
+        raise MalformedRequest(f"no {error.args[0]} in the descriptor") from None
+    except ValueError:
+        raise MalformedRequest("a number in the descriptor is malformed") from None
+
+
+def admitted(reservation: Reservation) -> RateLimitResponse:
+    """OK, with the reservation as metadata: that is how it reaches the access log."""
+    response = RateLimitResponse(overall_code=RateLimitResponse.OK)
+    _add(response, reservation.headers)
+    response.dynamic_metadata.update(
+        {
+            "reservation_id": reservation.id,
+            "slots": list(reservation.slots),
+            "input_tokens": reservation.bound.input_tokens,
+            "output_tokens": reservation.bound.output_tokens,
+            "cost_nanousd": str(reservation.cost),
+            **({"degraded": True} if reservation.degraded else {}),
+        }
+    )
+    return response
+
+
+def limited(limit: Limited) -> RateLimitResponse:
+    """OVER_LIMIT, with the whole answer for the caller."""
+    refusal = limit.refusal
+    response = RateLimitResponse(overall_code=RateLimitResponse.OVER_LIMIT)
+    response.raw_body = error_body(refusal.code, refusal.message).encode()
+    _add(response, [("content-type", "application/json"), *refusal.headers])
+    _add(response, [(contract.DECISION_HEADER, refusal.code)])
+    response.dynamic_metadata.update(
+        {
+            "reason": refusal.message,
+            "refused_at": limit.scope,
+            "limit": str(limit.limit),
+            "used": str(limit.used),
+        }
+    )
+    return response
+
+
+def _add(response: RateLimitResponse, headers: Headers) -> None:
+    response.response_headers_to_add.extend(
+        HeaderValue(key=name, value=value) for name, value in headers
+    )
+
+
+def entry_from(logged: HTTPAccessLogEntry) -> Entry | None:
+    """The entry of an admitted request, None of any other. Raises ValueError or KeyError."""
+    metadata = logged.common_properties.metadata.filter_metadata
+    if contract.RESERVATION not in metadata:
+        return None
+    reservation = metadata[contract.RESERVATION].fields
+    if "reservation_id" not in reservation:
+        return None
+    grant = metadata[contract.GRANT].fields
+    usage, source = _usage(metadata)
+    return Entry(
+        reservation_id=reservation["reservation_id"].string_value,
+        slots=tuple(value.string_value for value in reservation["slots"].list_value.values),
+        key_id=grant["key_id"].string_value,
+        team=grant["team"].string_value,
+        project=grant["project"].string_value,
+        alias=grant["alias"].string_value,
+        usage=usage,
+        usage_source=source,
+        price=_price(grant),
+        reached_provider=not _never_sent(logged),
+    )
+
+
+def _never_sent(logged: HTTPAccessLogEntry) -> bool:
+    flags = logged.common_properties.response_flags
+    return any(getattr(flags, name) for name in _NEVER_SENT)
+
+
+def _usage(metadata: Mapping[str, Any]) -> tuple[Usage, str]:
+    # rewrite.lua writes a first estimate as it lets a request go: no metadata, no request sent.
+    if contract.RESPONSE not in metadata:
+        return Usage(0, 0), NONE
+    fields = metadata[contract.RESPONSE].fields
+
+    def count(name: str) -> int:
+        return max(int(fields[name].number_value), 0) if name in fields else 0
+
+    usage = Usage(count("input_tokens"), count("output_tokens"), count("cached_input_tokens"))
+    source = fields["usage_source"].string_value if "usage_source" in fields else ESTIMATED
+    return usage, source if source in (NONE, REPORTED) else ESTIMATED
+
+
+def _price(grant: Mapping[str, Any]) -> Price | None:
+    if "price" not in grant:
+        return None
+    fields = grant["price"].struct_value.fields
+    return Price.from_labels({name: value.string_value for name, value in fields.items()})

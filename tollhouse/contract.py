@@ -1,0 +1,37 @@
+"""The names that Envoy's filters and our services share: metadata namespaces, headers, endpoints.
+
+One reading of a request travels as Envoy dynamic metadata:
+
+- `tollhouse.request`, written by `envoy/lua/request.lua`: what the body asks for;
+- `envoy.filters.http.ext_authz`, written by authz_service: who asks, and what they were granted;
+- `envoy.filters.http.ratelimit`, written by ratelimit_service: the reservation;
+- `tollhouse.response`, written by `envoy/lua/response.lua`: what the provider reported.
+
+Every value in `tollhouse.request` is a string: a rate-limit descriptor carries strings only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+REQUEST: Final = "tollhouse.request"
+GRANT: Final = "envoy.filters.http.ext_authz"
+RESERVATION: Final = "envoy.filters.http.ratelimit"
+RESPONSE: Final = "tollhouse.response"
+
+PROVIDER_HEADER: Final = "x-tollhouse-provider"
+DECISION_HEADER: Final = "x-tollhouse-decision"
+REWRITTEN_HEADER: Final = "x-tollhouse-rewritten"
+ANSWERED_HEADER: Final = "x-tollhouse-answered-by"
+
+GRANT_DESCRIPTORS: Final = ("key_id", "alias")
+REQUEST_DESCRIPTORS: Final = ("endpoint", "text_bytes", "media_parts", "max_tokens", "n")
+
+RATE_LIMIT_DOMAIN: Final = "tollhouse"
+ACCESS_LOG_NAME: Final = "tollhouse"
+
+# Endpoints whose body names the model, so that the alias can be checked; request.lua reads their
+# bodies, and an alias says which of them it serves. The path is "/v1/" + the endpoint.
+CHAT: Final = "chat/completions"
+EMBEDDINGS: Final = "embeddings"
+ENDPOINTS: Final = frozenset({CHAT, EMBEDDINGS})

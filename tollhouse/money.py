@@ -1,0 +1,132 @@
+"""Money as exact integers, and what one request costs.
+
+One nano-dollar is 1e-9 USD. Amounts are integer nano-dollars, prices integer nano-dollars per
+million tokens: $0.15 per million tokens is 150_000_000. Floats and decimals exist only where
+people write or read them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Clamped, Context, Decimal, Inexact, InvalidOperation, Overflow, Underflow
+
+NANO_PER_USD = 1_000_000_000
+TOKENS_PER_PRICE = 1_000_000
+
+_DECIMALS = 9
+# Bounds and traps make the conversion exact or an error, also for exponents that would not fit
+# in memory once written out.
+_EXACT = Context(
+    prec=40,
+    Emin=-40,
+    Emax=30,
+    traps=[Clamped, Inexact, InvalidOperation, Overflow, Underflow],
+)
+
+
+def usd_to_nano(usd: Decimal | str | int | float) -> int:
+    """USD to nano-dollars, exactly.
+
+    A float means the shortest decimal that reads back as that float: 0.1 is a tenth.
+
+    Raises:
+        ValueError: not a finite number >= 0, or finer than a nano-dollar (nine decimals).
+    """
+    try:
+        amount = Decimal(repr(usd) if isinstance(usd, float) else usd)
+        if not amount.is_finite() or amount < 0:
+            raise ValueError(f"{usd} is not an amount of money: write a number of USD, 0 or more")
+        return int(amount.scaleb(_DECIMALS, _EXACT).to_integral_exact(context=_EXACT))
+    except ArithmeticError as error:
+        raise ValueError(f"{usd} USD is not a whole number of nano-dollars") from error
+
+
+def nano_per_million(usd: Decimal | str | int | float) -> int:
+    """A price in USD per million tokens to nano-dollars per million tokens, exactly.
+
+    Raises:
+        ValueError: as `usd_to_nano`.
+    """
+    return usd_to_nano(usd)
+
+
+def nano_to_usd(nano: int) -> str:
+    """Nano-dollars as a plain decimal number of USD, exact, no trailing zeros: "0.15", "2"."""
+    sign = "-" if nano < 0 else ""
+    whole, fraction = divmod(abs(nano), NANO_PER_USD)
+    digits = f"{fraction:0{_DECIMALS}d}".rstrip("0")
+    return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
+
+
+def format_usd(nano: int) -> str:
+    """Nano-dollars for people: exact, at least two decimals, thousands apart: "$1,234.50"."""
+    sign = "-" if nano < 0 else ""
+    whole, fraction = divmod(abs(nano), NANO_PER_USD)
+    digits = f"{fraction:0{_DECIMALS}d}".rstrip("0").ljust(2, "0")
+    return f"{sign}${whole:,}.{digits}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request. `cached_input_tokens` is a part of `input_tokens`.
+
+    Source of that convention: OpenAI's usage object, where prompt_tokens_details.cached_tokens
+    is counted inside prompt_tokens.
+
+    Raises:
+        ValueError: a count is negative (a negative charge would be a gift).
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.input_tokens, self.output_tokens, self.cached_input_tokens) < 0:
+            raise ValueError("token counts are 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Unit prices in nano-dollars per million tokens."""
+
+    input: int
+    output: int
+    cached_input: int
+
+    def cost(self, usage: Usage) -> int:
+        """Nano-dollars for one request; a fraction of a nano-dollar is charged up, once.
+
+        A provider that reports more cached than input tokens is charged for what it reports of
+        each: nothing becomes negative, nothing free.
+        """
+        uncached = max(usage.input_tokens - usage.cached_input_tokens, 0)
+        total = (
+            uncached * self.input
+            + usage.cached_input_tokens * self.cached_input
+            + usage.output_tokens * self.output
+        )
+        return (total // TOKENS_PER_PRICE)
+
+    def to_labels(self) -> dict[str, str]:
+        """Exact decimal USD per million tokens, as the access log writes them."""
+        return {
+            "input_per_million": nano_to_usd(self.input),
+            "output_per_million": nano_to_usd(self.output),
+            "cached_input_per_million": nano_to_usd(self.cached_input),
+        }
+
+    @classmethod
+    def from_labels(cls, labels: Mapping[str, str]) -> "Price":
+        """The inverse of `to_labels`; other entries of the mapping are ignored.
+
+        Raises:
+            ValueError: a price is missing or is not an exact number of nano-dollars.
+        """
+        try:
+            return cls(
+                input=nano_per_million(labels["input_per_million"]),
+                output=nano_per_million(labels["output_per_million"]),
+                cached_input=nano_per_million(labels["cached_input_per_million"]),
+            )
+        except KeyError as error:
+            raise ValueError(f"the price {error.args[0]} is missing") from error

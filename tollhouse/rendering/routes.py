@@ -1,0 +1,91 @@
+"""Routes: one per provider, chosen by a header that only authz_service can set."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.core.v3 import DataSource
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    HeaderMatcher,
+    RateLimit,
+    RateLimitAction,
+    RateLimitActionMetaData,
+    RetryPolicy,
+    Route,
+    RouteAction,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.envoy.type.metadata.v3 import MetadataKey, MetadataKeyPathSegment
+
+from tollhouse import contract
+from tollhouse.policy.compiled import Provider
+
+
+def _descriptor(namespace: str, name: str) -> RateLimitAction:
+    # skip_if_absent keeps a request with a missing fact as a shorter descriptor, which
+    # ratelimit_service refuses by name; without it Envoy would drop the whole descriptor
+    # and admit the request uncounted.
+    path = MetadataKeyPathSegment(key=name)
+    return RateLimitAction(
+        metadata=RateLimitActionMetaData(
+            descriptor_key=name,
+            metadata_key=MetadataKey(key=namespace, path=[path]),
+            skip_if_absent=True,
+        )
+    )
+
+
+def admission_descriptor() -> RateLimit:
+    """What ratelimit_service learns of a request: who, which alias, and how large it can get."""
+    grant = [_descriptor(contract.GRANT, name) for name in contract.GRANT_DESCRIPTORS]
+    size = [_descriptor(contract.REQUEST, name) for name in contract.REQUEST_DESCRIPTORS]
+    return RateLimit(actions=[*grant, *size])
+
+
+def _to_provider(provider: Provider) -> Route:
+    return Route(
+        name=f"provider.{provider.name}",
+        match=RouteMatch(
+            prefix="/",
+            headers=[
+                HeaderMatcher(
+                    name=contract.PROVIDER_HEADER, string_match=StringMatcher(exact=provider.name)
+                )
+            ],
+        ),
+        route=RouteAction(
+            cluster=f"provider.{provider.name}",
+            # A stream may last for hours; what is bounded is silence.
+            timeout=timedelta(0),
+            idle_timeout=timedelta(seconds=provider.idle_timeout_seconds),
+            # Only what certainly never reached the provider is tried again: a second attempt
+            # of anything else could be billed twice.
+            retry_policy=RetryPolicy(retry_on="connect-failure,refused-stream", num_retries=2),
+        ),
+    )
+
+
+def _no_provider() -> Route:
+    # ext_authz does not run at all when no route matches, so this one always must.
+    return Route(
+        name="no_provider",
+        match=RouteMatch(prefix="/"),
+        direct_response=DirectResponseAction(
+            status=503, body=DataSource(inline_string="no route to this provider yet")
+        ),
+    )
+
+
+def route_configuration(providers: list[Provider]) -> RouteConfiguration:
+    """Every provider's route, then the catch-all."""
+    host = VirtualHost(
+        name="tollhouse",
+        domains=["*"],
+        routes=[*map(_to_provider, providers), _no_provider()],
+        rate_limits=[admission_descriptor()],
+    )
+    return RouteConfiguration(name="tollhouse", virtual_hosts=[host])

@@ -1,0 +1,119 @@
+"""Puts a rendered configuration into a directory, each file by rename, as Envoy's watches need."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from string import Template
+
+from betterproto2 import Message
+
+from tollhouse.paths import ENVOY_DIR
+from tollhouse.policy.compiled import Provider, Snapshot
+from tollhouse.rendering import clusters, messages, routes, secrets
+from tollhouse.rendering.settings import Address, EnvoySettings
+
+# Room beside a body of the largest size: the rewritten copy is a little longer.
+BUFFER_SLACK_BYTES = 1 << 20
+
+
+def render(snapshot: Snapshot, settings: EnvoySettings, directory: Path) -> list[Path]:
+    """Writes everything Envoy needs into `directory`; returns the files that changed.
+
+    Called again after a policy reload, it replaces only what differs: an unchanged file makes
+    Envoy do nothing. Raises RenderError when the settings would expose keys.
+    """
+    settings.check()
+    directory = directory.resolve()
+    providers = sorted(snapshot.providers.values(), key=lambda provider: provider.name)
+    wanted = {
+        directory / "envoy.yaml": _bootstrap(snapshot, settings, directory),
+        **_lua(directory / "lua"),
+        **_secrets(providers, settings, directory / "secrets"),
+        directory / "cds.json": _clusters(providers, settings, directory),
+        directory / "rds.json": _discovery([routes.route_configuration(providers)]),
+    }
+    # In this order, so that a cluster finds its credential, and a route its cluster.
+    return [path for path, text in wanted.items() if replace_file(path, text)]
+
+
+def replace_file(path: Path, text: str) -> bool:
+    """Writes by rename, so that no reader sees half a file; False when it already says this."""
+    if path.exists() and path.read_text() == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+    return True
+
+
+def _discovery(resources: list[Message]) -> str:
+    return json.dumps(messages.discovery_response(resources), indent=2) + "\n"
+
+
+def _lua(directory: Path) -> dict[Path, str]:
+    sources = sorted((ENVOY_DIR / "lua").glob("*.lua"))
+    return {directory / source.name: source.read_text() for source in sources}
+
+
+def _secrets(
+    providers: list[Provider], settings: EnvoySettings, directory: Path
+) -> dict[Path, str]:
+    files = {}
+    for provider in providers:
+        _, key_file = settings.simulated.get(provider.name, (None, None))
+        secret = secrets.provider_secret(provider, key_file)
+        files[directory / f"{provider.name}.json"] = _discovery([secret])
+    if settings.tls:
+        certificate = secrets.listener_certificate(settings.tls)
+        files[directory / "listener.json"] = _discovery([certificate])
+    return files
+
+
+def _clusters(providers: list[Provider], settings: EnvoySettings, directory: Path) -> str:
+    rendered = []
+    for provider in providers:
+        base_url, _ = settings.simulated.get(provider.name, (provider.base_url, None))
+        rendered.append(clusters.provider_cluster(provider, base_url, directory))
+    return _discovery([*rendered])
+
+
+def _bootstrap(snapshot: Snapshot, settings: EnvoySettings, directory: Path) -> str:
+    template = Template((ENVOY_DIR / "envoy.yaml").read_text())
+    slowest = max((p.idle_timeout_seconds for p in snapshot.providers.values()), default=120.0)
+    values = {
+        "DIR": str(directory),
+        "ACCESS_LOG": str(settings.access_log),
+        "ADMIN_ADDRESS": _json(messages.address(settings.admin)),
+        "LISTEN_ADDRESS": _json(messages.address(settings.listen)),
+        "LISTENER_TLS": _listener_tls(settings, directory),
+        "MAX_REQUEST_BYTES": str(snapshot.org.max_request_bytes),
+        "BUFFER_BYTES": str(snapshot.org.max_request_bytes + BUFFER_SLACK_BYTES),
+        "IDLE_TIMEOUT": f"{slowest:g}s",
+        **_service("AUTHZ", "authz_service", settings.authz, settings),
+        **_service("RATELIMIT", "ratelimit_service", settings.ratelimit, settings),
+    }
+    return template.substitute(values)
+
+
+def _json(message: Message) -> str:
+    return messages.compact(messages.to_json(message))
+
+
+def _listener_tls(settings: EnvoySettings, directory: Path) -> str:
+    if settings.tls is None:
+        return "null"
+    source = messages.sds("listener", directory / "secrets" / "listener.json")
+    return _json(messages.listener_tls(source))
+
+
+def _service(prefix: str, name: str, where: Address, settings: EnvoySettings) -> dict[str, str]:
+    tls = settings.services_tls
+    socket = messages.services_tls(tls, where.host) if tls and not where.is_unix else None
+    return {
+        f"{prefix}_DISCOVERY": "STRICT_DNS" if where.is_name else "STATIC",
+        f"{prefix}_ENDPOINT": _json(messages.load_assignment(name, where)),
+        f"{prefix}_TLS": _json(socket) if socket else "null",
+    }

@@ -1,0 +1,1 @@
+"""What both gRPC services are hosted in: addresses, TLS, health, /metrics, readiness, signals."""

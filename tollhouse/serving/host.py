@@ -1,0 +1,140 @@
+"""Runs one gRPC service from start to stop: the part of a composition root that both share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from prometheus_client import CollectorRegistry
+
+from tollhouse.serving.http import SideDoor
+from tollhouse.serving.options import Options
+from tollhouse.serving.readiness import Readiness
+
+log = logging.getLogger("tollhouse.serving")
+
+# Envoy keeps one connection per worker and sends thousands of calls over it.
+_CHANNEL_OPTIONS = [
+    ("grpc.so_reuseport", 0),  # two services on one port is a mistake, not a load balancer
+    ("grpc.max_concurrent_streams", 100_000),
+    ("grpc.max_receive_message_length", 16 << 20),
+    # Envoy's health checks are pings without calls, which the default takes for an attack.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+]
+_STOP_GRACE_SECONDS = 2.0
+
+
+class ServiceError(Exception):
+    """The service cannot start; the message says what to change."""
+
+
+async def serve(
+    options: Options,
+    register: Callable[[grpc.aio.Server], None],
+    registry: CollectorRegistry,
+    readiness: Readiness,
+) -> None:
+    """Serves until SIGTERM or SIGINT. Raises ServiceError when an address cannot be used."""
+    server = grpc.aio.server(options=_CHANNEL_OPTIONS)
+    register(server)
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    _bind(server, options)
+    side_door = _side_door(options, registry, readiness)
+    stop = _stop_on_signal()
+    await server.start()
+    side_door.start()
+    try:
+        _report_health(checks, readiness)
+        _say_ready(options, side_door)
+        await stop.wait()
+    finally:
+        log.info("stopping")
+        await checks.enter_graceful_shutdown()
+        await server.stop(_STOP_GRACE_SECONDS)
+        side_door.stop()
+
+
+def _bind(server: grpc.aio.Server, options: Options) -> None:
+    credentials = _credentials(options)
+    if credentials is None and not options.listen.startswith("unix:"):
+        raise ServiceError(
+            f"{options.listen} is a network address: give --tls-ca, --tls-cert and --tls-key "
+            "(Envoy and this service then check each other), or listen on unix:/path."
+        )
+    if options.listen.startswith("unix:"):
+        Path(options.listen.removeprefix("unix:")).unlink(missing_ok=True)
+    try:
+        if credentials is None:
+            server.add_insecure_port(options.listen)
+        else:
+            server.add_secure_port(options.listen, credentials)
+    except RuntimeError as error:
+        raise ServiceError(f"cannot listen on {options.listen}: {error}") from None
+
+
+def _credentials(options: Options) -> grpc.ServerCredentials | None:
+    files = (options.tls_ca, options.tls_cert, options.tls_key)
+    if not any(files):
+        return None
+    if options.tls_ca is None or options.tls_cert is None or options.tls_key is None:
+        raise ServiceError("--tls-ca, --tls-cert and --tls-key go together: give all three")
+    ca, cert, key = options.tls_ca, options.tls_cert, options.tls_key
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        # Read at every handshake: a renewed certificate needs no restart.
+        return grpc.ssl_server_certificate_configuration(
+            [(key.read_bytes(), cert.read_bytes())], root_certificates=ca.read_bytes()
+        )
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(), configuration, require_client_authentication=True
+    )
+
+
+def _side_door(options: Options, registry: CollectorRegistry, readiness: Readiness) -> SideDoor:
+    host, _, port = options.metrics.rpartition(":")
+    try:
+        return SideDoor(host, int(port), registry, readiness)
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"cannot serve metrics on {options.metrics}: {error}") from None
+
+
+def _report_health(checks: health.aio.HealthServicer, readiness: Readiness) -> None:
+    loop = asyncio.get_running_loop()
+    serving = health_pb2.HealthCheckResponse.ServingStatus
+    pending: set[asyncio.Task[None]] = set()
+
+    def change(ready: bool) -> None:
+        status = serving.SERVING if ready else serving.NOT_SERVING
+        task = loop.create_task(checks.set("", status))
+        pending.add(task)
+        task.add_done_callback(pending.discard)
+
+    readiness.on_change = change
+    change(readiness.ready)
+
+
+def _say_ready(options: Options, side_door: SideDoor) -> None:
+    log.info("ready", extra={"fields": {"listen": options.listen, "metrics": side_door.url}})
+    if options.ready_file is not None:
+        temporary = options.ready_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"metrics": side_door.url, "pid": os.getpid()}))
+        temporary.replace(options.ready_file)
+
+
+def _stop_on_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(name, stop.set)
+    return stop

@@ -1,0 +1,59 @@
+"""A service's policy: loaded at start, followed while it runs, shown in metrics and logs."""
+
+from __future__ import annotations
+
+import logging
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.problems import PolicyError
+
+log = logging.getLogger("tollhouse.policy")
+
+
+class PolicyMetrics:
+    """Which snapshot is in force, and how reloads went."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._version = Gauge(
+            "tollhouse_policy_info",
+            "The policy in force (always 1).",
+            ["version"],
+            registry=registry,
+        )
+        self._reloads = Counter(
+            "tollhouse_policy_reloads",
+            "Policy loads by result; a failed one leaves the last good policy in force.",
+            ["result"],
+            registry=registry,
+        )
+        self._loaded = Gauge(
+            "tollhouse_policy_last_reload_success_timestamp_seconds",
+            "When the policy in force was loaded.",
+            registry=registry,
+        )
+        self._stale = Gauge(
+            "tollhouse_policy_stale",
+            "1 while the files on disk are not what is in force, because they are wrong.",
+            registry=registry,
+        )
+        for result in ("success", "failure"):
+            self._reloads.labels(result)
+
+    def loaded(self, snapshot: Snapshot) -> None:
+        self._version.clear()
+        self._version.labels(snapshot.version).set(1)
+        self._reloads.labels("success").inc()
+        self._loaded.set_to_current_time()
+        self._stale.set(0)
+        log.info("policy loaded", extra={"fields": {"policy_version": snapshot.version}})
+
+    def failed(self, error: PolicyError) -> None:
+        self._reloads.labels("failure").inc()
+        self._stale.set(1)
+        for problem in error.problems:
+            log.error(
+                "policy refused, the last good one stays in force",
+                extra={"fields": {"problem": str(problem)}},
+            )
