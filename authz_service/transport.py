@@ -105,6 +105,7 @@ class Answers:
         return {
             "model": alias.model,
             "max_tokens_field": alias.max_tokens_field,
+            "stream_usage": alias.stream_usage,
             "defaults": dict(alias.defaults),
             **limit,
         }

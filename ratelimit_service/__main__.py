@@ -1,6 +1,6 @@
 """Composition root of ratelimit_service: policy, ledger, admission, settlement, hosting.
 
-    python -m ratelimit_service --redis-url redis://host --listen unix:/path
+python -m ratelimit_service --redis-url redis://host --listen unix:/path
 """
 
 from __future__ import annotations

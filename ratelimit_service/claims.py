@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ratelimit_service.ledger.types import Claim, ScopeLimits, Slot, SlotClaim
+from ratelimit_service.ledger.types import LARGEST_AMOUNT, Claim, ScopeLimits, Slot, SlotClaim
 from ratelimit_service.reservation import RequestSize, worst_case
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Alias, Key, Limits, Scope, Snapshot
@@ -16,8 +16,10 @@ def claim(
     return Claim(
         reservation_id=reservation_id,
         slots=_slots(snapshot, key, alias),
-        tokens=bound.input_tokens + bound.output_tokens,
-        cost=alias.price.cost(bound) if alias.price else 0,
+        # A hostile body can claim thousands of pictures: past what the ledger counts exactly, it is
+        # simply the largest amount there is.
+        tokens=min(bound.input_tokens + bound.output_tokens, LARGEST_AMOUNT),
+        cost=min(alias.price.cost(bound) if alias.price else 0, LARGEST_AMOUNT),
         lease_seconds=snapshot.org.reservation_lease_seconds,
         on_lost=snapshot.org.on_lost_reservation,
         time_zone=snapshot.org.time_zone,

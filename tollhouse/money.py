@@ -105,7 +105,7 @@ class Price:
             + usage.cached_input_tokens * self.cached_input
             + usage.output_tokens * self.output
         )
-        return (total // TOKENS_PER_PRICE)
+        return -(-total // TOKENS_PER_PRICE)
 
     def to_labels(self) -> dict[str, str]:
         """Exact decimal USD per million tokens, as the access log writes them."""

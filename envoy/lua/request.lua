@@ -2,7 +2,7 @@
 -- nothing itself: what it found wrong goes to authz_service, which checks the key first, so that a
 -- stranger learns nothing and every refusal is logged with the key that caused it.
 --
--- Writes  tollhouse.request   strings: endpoint, model, stream, include_usage, text_bytes, media_parts,
+-- Writes  tollhouse.request   strings: path, endpoint, model, stream, include_usage, text_bytes, media_parts,
 --                             max_tokens, n; or error, error_message
 --         tollhouse.body      spans of the top-level members, for rewrite.lua
 
@@ -57,8 +57,10 @@ end
 local function read(handle)
   local headers = handle:headers()
   local method = headers:get(":method")
-  local endpoint = M.endpoints[without_query(headers:get(":path"))]
+  local path = without_query(headers:get(":path"))
+  local endpoint = M.endpoints[path]
   local metadata = handle:streamInfo():dynamicMetadata()
+  metadata:set("tollhouse.request", "path", path) -- for the log: rewrite.lua changes the header
   metadata:set("tollhouse.request", "endpoint", endpoint or "none")
   if not endpoint or method ~= "POST" then return end
   -- Without a key the answer is 401 whatever the body says: do not hold a stranger's 30 MB.

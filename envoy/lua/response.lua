@@ -73,7 +73,8 @@ local function whole(handle)
   save(handle, {complete = true})
   local reported = usage.from_body(bytes)
   if reported then return save_usage(handle, reported) end
-  save_estimate(handle, 0, #bytes)
+  local request = handle:streamInfo():dynamicMetadata():get("tollhouse.request")
+  if request["endpoint"] == "chat/completions" then save_estimate(handle, 0, #bytes) end
 end
 
 local function replace(handle, status, message)

@@ -18,7 +18,7 @@ local function rules_for(granted, request)
   local chat = request["endpoint"] == "chat/completions"
   return {
     model = granted["model"],
-    include_usage = request["stream"] == "true",
+    include_usage = request["stream"] == "true" and granted["stream_usage"] == "requested",
     max_output_tokens = chat and granted["max_output_tokens"] or nil,
     default_max_output_tokens = chat and granted["default_max_output_tokens"] or nil,
     max_tokens_field = granted["max_tokens_field"],

@@ -34,9 +34,6 @@ from envoy_data_plane.envoy.config.core.v3 import (
     TransportSocket,
     TypedExtensionConfig,
 )
-from envoy_data_plane.envoy.config.rbac.v3 import Permission, Policy, Principal, RbacAction
-from envoy_data_plane.envoy.config.rbac.v3 import Rbac as RbacRules
-from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
 from envoy_data_plane.envoy.extensions.filters.http.credential_injector.v3 import (
     CredentialInjector,
 )
@@ -45,7 +42,6 @@ from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
     Mutations,
 )
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
-from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import Rbac
 from envoy_data_plane.envoy.extensions.filters.http.upstream_codec.v3 import UpstreamCodec
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.extensions.http.injected_credentials.generic.v3 import Generic
@@ -61,14 +57,16 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
 from tollhouse import contract
+from tollhouse.decisions import error_body
 from tollhouse.policy.compiled import Provider
 from tollhouse.rendering import messages
 from tollhouse.rendering.settings import Address
 
 SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 
-# accept-encoding: a compressed answer hides its usage. The x-forwarded-* and x-request-id say who
-# and where our users are; openai-organization and -project would choose another account.
+# accept-encoding: a compressed answer hides its usage. openai-organization and -project would
+# choose another account. (x-request-id stays: attempts share one set of headers with the access
+# log, which would lose it.)
 CLIENT_HEADERS_WITHHELD = (
     "authorization",
     "x-api-key",
@@ -78,21 +76,13 @@ CLIENT_HEADERS_WITHHELD = (
     "accept-encoding",
     "openai-organization",
     "openai-project",
-    "x-request-id",
-    "x-forwarded-for",
     "x-forwarded-proto",
 )
 # What tells a client whose account and which limits stand behind its alias.
 PROVIDER_HEADERS_WITHHELD = (
-    "openai-organization",
-    "openai-processing-ms",
-    "openai-project",
-    "openai-version",
     "server",
     "set-cookie",
     "via",
-    "cf-ray",
-    "cf-cache-status",
     "alt-svc",
     "strict-transport-security",
     "authorization",
@@ -104,6 +94,9 @@ PROVIDER_HEADERS_WITHHELD = (
 PROVIDER_HEADER_PREFIXES_WITHHELD = (
     "x-ratelimit-",
     "anthropic-ratelimit-",
+    "openai-",
+    "x-openai-",
+    "cf-",
     "x-tollhouse-",
     "x-envoy-",
 )
@@ -136,14 +129,24 @@ def _rewrite(provider: Provider, base_url: str, lua_dir: Path) -> Lua:
     return Lua(default_source_code=DataSource(inline_string=script))
 
 
-def _seal() -> Rbac:
+def _seal() -> Lua:
     # A Lua error leaves the request to go on as it came. rewrite.lua sets this header last of all,
-    # so a request without it was not rewritten, whatever went wrong.
-    rewritten = HeaderMatcher(name=contract.REWRITTEN_HEADER, string_match=StringMatcher(exact="1"))
-    only_rewritten = Policy(
-        permissions=[Permission(header=rewritten)], principals=[Principal(any=True)]
+    # so a request without it was not rewritten, whatever went wrong. This script stands alone: it
+    # loads no file, cannot yield, and has one branch. (upstream_rbac cannot do it: it decides when
+    # the host is picked, before any filter has run.)
+    refusal = error_body(
+        "internal_error",
+        "The gateway could not rewrite this request and did not send it. "
+        "Tell the gateway's operator the request id.",
     )
-    return Rbac(rules=RbacRules(action=RbacAction.ALLOW, policies={"rewritten": only_rewritten}))
+    script = (
+        "function envoy_on_request(handle)\n"
+        f'  if handle:headers():get("{contract.REWRITTEN_HEADER}") == "1" then return end\n'
+        f'  handle:respond({{[":status"] = "500", ["content-type"] = "application/json",\n'
+        f'    ["{contract.DECISION_HEADER}"] = "internal_error"}}, [[{refusal}]])\n'
+        "end\n"
+    )
+    return Lua(default_source_code=DataSource(inline_string=script))
 
 
 def _clean() -> HeaderMutation:
@@ -205,7 +208,7 @@ def provider_cluster(provider: Provider, base_url: str, directory: Path) -> Clus
     filters = [
         _filter("withhold", _withhold()),
         _filter("rewrite", _rewrite(provider, base_url, directory / "lua")),
-        _filter("envoy.filters.http.upstream_rbac", _seal()),
+        _filter("seal", _seal()),
         _filter("clean", _clean()),
         _filter(
             "envoy.filters.http.credential_injector",

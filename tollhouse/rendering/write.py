@@ -18,24 +18,28 @@ from tollhouse.rendering.settings import Address, EnvoySettings
 BUFFER_SLACK_BYTES = 1 << 20
 
 
-def render(snapshot: Snapshot, settings: EnvoySettings, directory: Path) -> list[Path]:
-    """Writes everything Envoy needs into `directory`; returns the files that changed.
+def render(
+    snapshot: Snapshot, settings: EnvoySettings, out: Path, *, seen_as: Path | None = None
+) -> list[Path]:
+    """Writes everything Envoy needs into `out`; returns the files that changed.
 
-    Called again after a policy reload, it replaces only what differs: an unchanged file makes
-    Envoy do nothing. Raises RenderError when the settings would expose keys.
+    `seen_as` is the path of that directory where Envoy runs, if it is another (a container's
+    volume). Called again after a policy reload, it replaces only what differs: an unchanged file
+    makes Envoy do nothing. Raises RenderError when the settings would expose keys.
     """
     settings.check()
-    directory = directory.resolve()
+    out = out.resolve()
+    directory = seen_as.absolute() if seen_as else out
     providers = sorted(snapshot.providers.values(), key=lambda provider: provider.name)
     wanted = {
-        directory / "envoy.yaml": _bootstrap(snapshot, settings, directory),
-        **_lua(directory / "lua"),
-        **_secrets(providers, settings, directory / "secrets"),
-        directory / "cds.json": _clusters(providers, settings, directory),
-        directory / "rds.json": _discovery([routes.route_configuration(providers)]),
+        "envoy.yaml": _bootstrap(snapshot, settings, directory),
+        **_lua(),
+        **_secrets(providers, settings),
+        "cds.json": _clusters(providers, settings, directory),
+        "rds.json": _discovery([routes.route_configuration(providers)]),
     }
     # In this order, so that a cluster finds its credential, and a route its cluster.
-    return [path for path, text in wanted.items() if replace_file(path, text)]
+    return [out / name for name, text in wanted.items() if replace_file(out / name, text)]
 
 
 def replace_file(path: Path, text: str) -> bool:
@@ -53,22 +57,20 @@ def _discovery(resources: list[Message]) -> str:
     return json.dumps(messages.discovery_response(resources), indent=2) + "\n"
 
 
-def _lua(directory: Path) -> dict[Path, str]:
+def _lua() -> dict[str, str]:
     sources = sorted((ENVOY_DIR / "lua").glob("*.lua"))
-    return {directory / source.name: source.read_text() for source in sources}
+    return {f"lua/{source.name}": source.read_text() for source in sources}
 
 
-def _secrets(
-    providers: list[Provider], settings: EnvoySettings, directory: Path
-) -> dict[Path, str]:
+def _secrets(providers: list[Provider], settings: EnvoySettings) -> dict[str, str]:
     files = {}
     for provider in providers:
         _, key_file = settings.simulated.get(provider.name, (None, None))
         secret = secrets.provider_secret(provider, key_file)
-        files[directory / f"{provider.name}.json"] = _discovery([secret])
+        files[f"secrets/{provider.name}.json"] = _discovery([secret])
     if settings.tls:
         certificate = secrets.listener_certificate(settings.tls)
-        files[directory / "listener.json"] = _discovery([certificate])
+        files["secrets/listener.json"] = _discovery([certificate])
     return files
 
 

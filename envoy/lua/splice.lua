@@ -1,0 +1,167 @@
+-- Rewrites a request body by the spans that scan.lua found: the provider's model name and the
+-- policy's parameters go in, every other byte stays as the client sent it.
+--
+-- rules:
+--   model                       the provider's name for the model
+--   include_usage               bool: make the provider report usage at the end of the stream
+--   max_output_tokens           tokens, or nil: what is larger is lowered to it
+--   default_max_output_tokens   tokens, or nil: used when the client set no cap and there is none
+--                               above; with neither, nothing is capped
+--   max_tokens_field            the field that caps this provider's output
+--   defaults                    {name = JSON text}, for parameters that the client did not set
+
+local json = require("json")
+
+local M = {}
+
+local byte, find, format, sub = string.byte, string.find, string.format, string.sub
+local concat, insert, sort = table.concat, table.insert, table.sort
+
+local QUOTE, OPEN_OBJECT = 34, 123
+local INCLUDE_USAGE = "stream_options.include_usage"
+
+-- By the configured field, the fields that a provider obeys. OpenAI takes either but refuses both;
+-- a provider that is configured for the older one need not know the newer, and one that ignores an
+-- unknown field would run without a cap.
+local OBEYED = {
+  max_tokens = { "max_tokens" },
+  max_completion_tokens = { "max_completion_tokens", "max_tokens" },
+}
+local MAX_TOKENS_FIELDS = { "max_tokens", "max_completion_tokens", "max_output_tokens" }
+
+-- The cap in force, in tokens, for a client that set client_max (nil: none); nil when uncapped.
+function M.effective_max(rules, client_max)
+  local limit = rules.max_output_tokens
+  if not client_max then
+    return limit or rules.default_max_output_tokens
+  end
+  return limit and math.min(limit, client_max) or client_max
+end
+
+local function value_text(plan, name)
+  local span = plan.spans[name]
+  return span and sub(plan.s, span[1], span[2]) or "null"
+end
+
+local function replace(plan, name, text)
+  local span = plan.spans[name]
+  insert(plan.edits, { first = span[1], last = span[2], text = text })
+end
+
+local function inject(plan, name, text)
+  insert(plan.injected, "," .. json.encode_string(name) .. ":" .. text)
+end
+
+local function set(plan, name, text)
+  if plan.spans[name] then
+    replace(plan, name, text)
+  else
+    inject(plan, name, text)
+  end
+end
+
+local function force_usage(plan)
+  local options = plan.spans.stream_options
+  if plan.spans[INCLUDE_USAGE] then
+    if value_text(plan, INCLUDE_USAGE) ~= "true" then
+      replace(plan, INCLUDE_USAGE, "true")
+    end
+  elseif options and byte(plan.s, options[1]) == OPEN_OBJECT then
+    local inside = options[1] + 1
+    local comma = find(plan.s, "^[ \t\r\n]*}", inside) and "" or ","
+    insert(plan.edits, { first = inside, last = inside - 1, text = '"include_usage":true' .. comma })
+  else
+    set(plan, "stream_options", '{"include_usage":true}')
+  end
+end
+
+-- Lowers what is larger than the limit; returns the largest cap the client set, or nil.
+local function clamp(plan, limit)
+  local largest
+  for _, name in ipairs(MAX_TOKENS_FIELDS) do
+    local value = tonumber(value_text(plan, name))
+    if value and limit and value > limit then
+      replace(plan, name, format("%.0f", limit))
+    end
+    if value and value > (largest or -1) then
+      largest = value
+    end
+  end
+  return largest
+end
+
+local function is_capped(plan, field)
+  for _, name in ipairs(OBEYED[field] or error("unknown max_tokens_field")) do
+    if value_text(plan, name) ~= "null" then
+      return true
+    end
+  end
+  return false
+end
+
+local function cap_output(plan, rules)
+  if not (rules.max_output_tokens or rules.default_max_output_tokens) then
+    return
+  end
+  local client_max = clamp(plan, rules.max_output_tokens)
+  if not is_capped(plan, rules.max_tokens_field) then
+    set(plan, rules.max_tokens_field, format("%.0f", M.effective_max(rules, client_max)))
+  end
+end
+
+local function add_defaults(plan, defaults)
+  local names = {}
+  for name in pairs(defaults) do
+    if not plan.spans[name] then
+      insert(names, name)
+    end
+  end
+  sort(names)
+  for _, name in ipairs(names) do
+    inject(plan, name, defaults[name])
+  end
+end
+
+local function check_spans(s, spans)
+  for _, span in pairs(spans) do
+    if not (span[1] >= 1 and span[1] <= span[2] and span[2] <= #s) then
+      error("a span lies outside the body")
+    end
+  end
+  local model = spans.model or error("no span for the model")
+  if model[1] == model[2] or byte(s, model[1]) ~= QUOTE or byte(s, model[2]) ~= QUOTE then
+    error("the model's span is not a string")
+  end
+end
+
+local function apply(s, edits)
+  sort(edits, function(a, b)
+    return a.first < b.first
+  end)
+  local pieces, from = {}, 1
+  for _, edit in ipairs(edits) do
+    if edit.first < from then
+      error("overlapping edits")
+    end
+    insert(pieces, sub(s, from, edit.first - 1))
+    insert(pieces, edit.text)
+    from = edit.last + 1
+  end
+  insert(pieces, sub(s, from))
+  return concat(pieces)
+end
+
+-- The rewritten body. Raises when the spans do not fit it: nothing may be sent then.
+function M.rewrite(s, spans, rules)
+  check_spans(s, spans)
+  local plan = { s = s, spans = spans, edits = {}, injected = {} }
+  if rules.include_usage then
+    force_usage(plan)
+  end
+  cap_output(plan, rules)
+  add_defaults(plan, rules.defaults)
+  replace(plan, "model", json.encode_string(rules.model) .. concat(plan.injected))
+  return apply(s, plan.edits)
+end
+
+return M

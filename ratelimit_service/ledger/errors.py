@@ -1,0 +1,24 @@
+"""What the ledger raises.
+
+LedgerError
+├── LedgerUnavailable   the store cannot answer now: down, slow, loading, read-only, out of memory
+└── LedgerClockError    the store's clock lies in none of the months around the caller's clock
+
+No message carries a key, an amount or a reservation id.
+"""
+
+
+class LedgerError(Exception):
+    """The store answered, but not with what the ledger's scripts return."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The store did not answer in time, or cannot serve writes. What was asked may have been done.
+
+    After a failed `admit` the reservation may exist: `withdraw` or `settle` it, or leave it to its
+    lease. Every call but `admit` may simply be repeated, and so may `admit` with the same id.
+    """
+
+
+class LedgerClockError(LedgerError):
+    """The store's clock and the caller's clock are more than a month apart."""

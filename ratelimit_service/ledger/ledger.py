@@ -1,0 +1,178 @@
+"""The ledger: admits requests against their limits, and settles what they took."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from ratelimit_service.ledger import wire
+from ratelimit_service.ledger.errors import LedgerError
+from ratelimit_service.ledger.keys import slot_keys, spend_field
+from ratelimit_service.ledger.lane import ScriptLane
+from ratelimit_service.ledger.store import STORE_ERRORS, StoreClient, translated
+from ratelimit_service.ledger.types import (
+    Admitted,
+    Claim,
+    Refused,
+    ScopeState,
+    Settlement,
+    SettleOutcome,
+    Slot,
+)
+
+_T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
+
+_SETTLED_AT_ONCE = 32
+_SWEPT_SLOTS_AT_ONCE = 64
+
+
+class Ledger:
+    """Counters of requests, tokens and money in Redis, shared by every replica of the service.
+
+    `redis` is a client of one server or of a cluster (`store.open_redis`); `close` closes it.
+    `prefix` begins every key. `timeout_seconds` is the deadline of each trip to the store.
+    `clock`, in microseconds since 1970, replaces the store's own for tests.
+
+    Every method but `close` raises LedgerUnavailable when the store does not answer in time.
+    """
+
+    def __init__(
+        self,
+        redis: StoreClient,
+        *,
+        prefix: str = "th:",
+        timeout_seconds: float = 0.25,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._timeout = timeout_seconds
+        self._clock = clock
+        # Two lanes, so that a long list of settlements does not keep requests waiting.
+        self._admissions = ScriptLane(redis, timeout_seconds)
+        self._settlements = ScriptLane(redis, timeout_seconds)
+        self._withdrawals: set[asyncio.Task[None]] = set()
+
+    async def admit(self, claim: Claim) -> Admitted | Refused:
+        """Count and reserve `claim` at every scope of every slot, or at none.
+
+        A refusal by several slots is reported as that of the first. A caller that is cancelled
+        leaves no reservation behind. Takes twice the deadline at most.
+        """
+        calls = wire.admit_calls(self._prefix, claim, *self._times())
+        try:
+            replies = await self._admissions.run(calls)
+        except asyncio.CancelledError:
+            self._start_withdrawal(claim)
+            raise
+        answers = [
+            wire.read_admission(part, reply)
+            for part, reply in zip(claim.slots, replies, strict=True)
+        ]
+        refusals = [refusal for _, refusal in answers if refusal is not None]
+        if not refusals:
+            return Admitted(claim.reservation_id, _all_states(states for states, _ in answers))
+        if len(refusals) < len(answers):
+            await asyncio.shield(self._start_withdrawal(claim))
+        return replace(refusals[0], states=_all_states(refusal.states for refusal in refusals))
+
+    async def withdraw(self, claim: Claim) -> None:
+        """Give back what `admit` took, in full, the count of the request included.
+
+        For a request that goes no further although it was, or may have been, admitted.
+        """
+        slots = [part.slot for part in claim.slots]
+        await self._admissions.run(wire.withdraw_calls(self._prefix, slots, claim.reservation_id))
+
+    async def settle(self, settlement: Settlement) -> SettleOutcome:
+        """Replace a reservation by what the request really took, once however often it is asked."""
+        return (await self.settle_many([settlement]))[0]
+
+    async def settle_many(self, settlements: Sequence[Settlement]) -> list[SettleOutcome]:
+        """Settle each, in pipelines; the outcomes are in order.
+
+        The deadline is for each pipeline. If it raises, some are settled and some are not: settle
+        the whole list again, those that were are then DUPLICATE.
+        """
+        outcomes: list[SettleOutcome] = []
+        for first in range(0, len(settlements), _SETTLED_AT_ONCE):
+            outcomes += await self._settle_some(settlements[first : first + _SETTLED_AT_ONCE])
+        return outcomes
+
+    async def sweep(self, slots: Iterable[Slot]) -> int:
+        """End the reservations in `slots` whose lease is over. Returns how many.
+
+        Every admission sweeps a little in its own slots; this is for slots that nobody uses.
+        """
+        waiting = list(dict.fromkeys(slots))
+        swept = 0
+        while waiting:
+            some, waiting = waiting[:_SWEPT_SLOTS_AT_ONCE], waiting[_SWEPT_SLOTS_AT_ONCE:]
+            counts = await self._sweep_some(some)
+            swept += sum(counts)
+            pairs = zip(some, counts, strict=True)
+            waiting += [slot for slot, count in pairs if count == wire.SWEPT_AT_ONCE]
+        return swept
+
+    async def spend(self, slot: Slot, scope: str, month: str) -> tuple[int, int]:
+        """Nano-dollars (settled, held) of `scope` in `month`, a `YYYY-MM`."""
+        fields = [spend_field(scope, month, part) for part in ("settled", "held")]
+        key = slot_keys(self._prefix, slot).spend
+        settled, held = await self._within_deadline(self._redis.hmget(key, fields))
+        return int(settled or 0), int(held or 0)
+
+    async def ping(self) -> None:
+        """Return if the store answers."""
+        await self._within_deadline(self._redis.ping())
+
+    async def close(self) -> None:
+        """Finish what is being given back, and close the client."""
+        await asyncio.gather(*self._withdrawals)
+        await self._redis.aclose()
+
+    def _times(self) -> tuple[str, int]:
+        # The clock override for scripts, and the moment around which months are listed.
+        if self._clock is None:
+            return "", int(time.time())
+        micros = self._clock()
+        return str(micros), micros // 1_000_000
+
+    async def _settle_some(self, settlements: Sequence[Settlement]) -> list[SettleOutcome]:
+        times = self._times()
+        groups = [wire.settle_calls(self._prefix, each, *times) for each in settlements]
+        replies = iter(await self._settlements.run([call for group in groups for call in group]))
+        return [wire.read_outcome([next(replies) for _ in group]) for group in groups]
+
+    async def _sweep_some(self, slots: Sequence[Slot]) -> list[int]:
+        clock, _ = self._times()
+        calls = [wire.sweep_call(self._prefix, slot, clock) for slot in slots]
+        return [int(str(reply)) for reply in await self._settlements.run(calls)]
+
+    def _start_withdrawal(self, claim: Claim) -> asyncio.Task[None]:
+        # A task of its own: the caller may be cancelled, what it took is given back all the same.
+        task = asyncio.create_task(self._withdraw_quietly(claim))
+        self._withdrawals.add(task)
+        task.add_done_callback(self._withdrawals.discard)
+        return task
+
+    async def _withdraw_quietly(self, claim: Claim) -> None:
+        try:
+            await self.withdraw(claim)
+        except LedgerError as error:
+            # The refusal stands; what could not be given back ends with its lease.
+            _log.warning("a refused request's reservation waits for its lease: %s", error)
+
+    async def _within_deadline(self, call: Awaitable[_T]) -> _T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await call
+        except STORE_ERRORS as error:
+            raise translated(error) from error
+
+
+def _all_states(groups: Iterable[tuple[ScopeState, ...]]) -> tuple[ScopeState, ...]:
+    return tuple(state for group in groups for state in group)

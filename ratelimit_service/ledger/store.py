@@ -1,0 +1,86 @@
+"""The boundary to Redis: opens a client, runs scripts, and turns its errors into the ledger's."""
+
+import re
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterError,
+    ConnectionError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    TimeoutError,
+)
+
+from ratelimit_service.ledger.errors import LedgerClockError, LedgerError, LedgerUnavailable
+from ratelimit_service.ledger.scripts import ScriptCall
+
+StoreClient: TypeAlias = Redis | RedisCluster
+
+STORE_ERRORS = (RedisError, RedisClusterException, OSError)
+"""All that a client raises when a call fails; OSError covers timeouts and refused connections."""
+
+_AWAY = (ConnectionError, TimeoutError, ClusterError, RedisClusterException, OSError)
+# Inside a script these come as the text of a plain error, after the place in the script.
+_TELLING = re.compile(
+    r"\b(CLOCK|OOM|READONLY|LOADING|MISCONF|BUSY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOREPLICAS)\b"
+)
+
+
+def open_redis(url: str, *, timeout_seconds: float = 0.25) -> Redis:
+    """A client for one Redis or Valkey server at `redis://`, `rediss://` or `unix://`.
+
+    It connects at the first call. A lost connection is opened again and the command repeated once;
+    every script of the ledger may be repeated.
+    """
+    client: Redis = Redis.from_url(
+        url,
+        protocol=2,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 1),
+    )
+    return client
+
+
+async def run_scripts(client: StoreClient, calls: Sequence[ScriptCall]) -> list[object]:
+    """Run `calls` in one pipeline. The replies are in order; a failed call's reply is its error.
+
+    Raises one of STORE_ERRORS if the pipeline as a whole fails.
+    """
+    replies = await _pipeline(client, "EVALSHA", calls)
+    # A server that was restarted has forgotten the scripts. EVAL teaches it again.
+    forgotten = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if forgotten:
+        again = await _pipeline(client, "EVAL", [calls[at] for at in forgotten])
+        for at, reply in zip(forgotten, again, strict=True):
+            replies[at] = reply
+    return replies
+
+
+async def _pipeline(client: StoreClient, command: str, calls: Sequence[ScriptCall]) -> list[object]:
+    pipeline = client.pipeline(transaction=False)
+    for call in calls:
+        script = call.script.sha if command == "EVALSHA" else call.script.source
+        pipeline.execute_command(command, script, len(call.keys), *call.keys, *call.args)
+    replies: list[object] = await pipeline.execute(raise_on_error=False)
+    return replies
+
+
+def translated(error: Exception) -> LedgerError:
+    """The ledger's error for one of the store's."""
+    if isinstance(error, _AWAY):
+        return LedgerUnavailable(f"the store does not answer ({type(error).__name__})")
+    # redis-py takes the codes it knows off the text.
+    text = f"{getattr(error, 'status_code', None) or ''} {error}".strip()
+    reason = _TELLING.search(text)
+    if reason is None:
+        return LedgerError(f"the store refused a call: {text}")
+    if reason[0] == "CLOCK":
+        return LedgerClockError("the store's clock is in none of the months around ours")
+    return LedgerUnavailable(f"the store cannot serve ({reason[0]})")

@@ -1,0 +1,31 @@
+"""One gateway for all end-to-end tests that only use it; those that break things start their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import e2e_policy
+from tests.support.gateway import Gateway, running
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    root = tmp_path_factory.mktemp("gateway")
+    with running(e2e_policy.write(root / "policies"), root / "run") as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(shared_gateway: Gateway) -> Gateway:
+    """The shared gateway, with the simulator's records cleared."""
+    shared_gateway.forget()
+    return shared_gateway
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Path:
+    """A policy tree of the test's own, to be edited and given to `running`."""
+    return e2e_policy.write(tmp_path / "policies")

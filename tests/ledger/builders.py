@@ -1,0 +1,107 @@
+"""Claims, settlements and a clock for the ledger's tests."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from ratelimit_service.ledger.ids import new_reservation_id
+from ratelimit_service.ledger.types import (
+    Claim,
+    OnLost,
+    ScopeLimits,
+    Settlement,
+    Slot,
+    SlotClaim,
+)
+
+# Seconds. Far above what a call takes, so that a busy machine fails no test but those of deadlines.
+PATIENT = 20.0
+
+TEAM = Slot("team", "marketing")
+ORG = Slot("org", "acme")
+ALIAS = Slot("alias", "openai/gpt4_limited@v1")
+
+SCOPES = {
+    "key": (TEAM, "key:web-1"),
+    "project": (TEAM, "project:website"),
+    "team": (TEAM, "team"),
+    "org": (ORG, "org"),
+    "alias": (ALIAS, "alias"),
+}
+"""The slot and scope of each level, in the order of a claim."""
+
+
+class FakeClock:
+    """A clock that stands still until it is told otherwise. Microseconds since 1970."""
+
+    def __init__(self, start: str = "2026-11-24T12:00:00+00:00") -> None:
+        self.micros = micros_at(start)
+
+    def __call__(self) -> int:
+        return self.micros
+
+    def advance(self, seconds: float) -> None:
+        self.micros += round(seconds * 1_000_000)
+
+    def set(self, moment: str) -> None:
+        self.micros = micros_at(moment)
+
+    @property
+    def millis(self) -> int:
+        return self.micros // 1000
+
+    @property
+    def second(self) -> int:
+        return self.micros // 1_000_000
+
+
+def micros_at(moment: str) -> int:
+    """Microseconds since 1970 of an ISO 8601 moment."""
+    return round(datetime.fromisoformat(moment).astimezone(UTC).timestamp() * 1_000_000)
+
+
+def claim(
+    limits: dict[str, ScopeLimits] | None = None,
+    *,
+    levels: Iterable[str] = SCOPES,
+    id_ms: int | None = None,
+    tokens: int = 0,
+    cost: int = 0,
+    lease_seconds: int = 600,
+    on_lost: OnLost = "charge",
+    time_zone: str = "UTC",
+) -> Claim:
+    """A claim on `levels`, unlimited but for those in `limits` (by level; its scope is ignored)."""
+    parts: dict[Slot, list[ScopeLimits]] = {}
+    for level in levels:
+        slot, scope = SCOPES[level]
+        given = (limits or {}).get(level, ScopeLimits(scope))
+        parts.setdefault(slot, []).append(
+            ScopeLimits(
+                scope,
+                given.requests_per_minute,
+                given.tokens_per_minute,
+                given.monthly_spend_nanousd,
+            )
+        )
+    return Claim(
+        new_reservation_id(id_ms),
+        tuple(SlotClaim(slot, tuple(scopes)) for slot, scopes in parts.items()),
+        tokens,
+        cost,
+        lease_seconds,
+        on_lost,
+        time_zone,
+    )
+
+
+def limit(
+    requests: int | None = None, tokens: int | None = None, spend: int | None = None
+) -> ScopeLimits:
+    """Limits for `claim`."""
+    return ScopeLimits("any", requests, tokens, spend)
+
+
+def settlement(of: Claim, *, tokens: int = 0, cost: int = 0) -> Settlement:
+    """The settlement of a claim."""
+    slots = tuple((part.slot, tuple(each.scope for each in part.scopes)) for part in of.slots)
+    return Settlement(of.reservation_id, slots, tokens, cost, of.time_zone)

@@ -1,0 +1,305 @@
+"""What a policy means once it is compiled."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.support.policy import KEY_ID, SHA256, TREE, write_tree
+from tollhouse.demo import DEMO_KEYS
+from tollhouse.keys import sha256_hex
+from tollhouse.money import Price
+from tollhouse.policy.compiled import Limits, Scope, Secret, Snapshot
+from tollhouse.policy.compiler import load_snapshot
+from tollhouse.policy.problems import PolicyError
+
+EXAMPLE = Path(__file__).parents[3] / "policies"
+
+
+def team(key_lines: str = "", *, project_lines: str = "", team_lines: str = "") -> str:
+    """A team file with one project and one key, and more lines at each of the levels."""
+    key = [f"id: {KEY_ID}", f"sha256: {SHA256}", *key_lines.splitlines()]
+    project = ["allowed_models: [small]", *project_lines.splitlines()]
+    return "\n".join(
+        [
+            "team: web",
+            *team_lines.splitlines(),
+            "projects:",
+            "  site:",
+            *(f"    {line}" for line in project),
+            "    keys:",
+            f"      - {key[0]}",
+            *(f"        {line}" for line in key[1:]),
+        ]
+    )
+
+
+def compile_team(tmp_path: Path, text: str, **overrides: str) -> Snapshot:
+    return load_snapshot(write_tree(tmp_path, teams__web=text, **overrides))
+
+
+def test_a_key_is_found_by_its_hash_and_by_its_id(tmp_path: Path):
+    snapshot = load_snapshot(write_tree(tmp_path))
+    key = snapshot.keys_by_hash[SHA256]
+    assert key is snapshot.keys[KEY_ID]
+    assert (key.team, key.project, key.models) == ("web", "site", frozenset({"small"}))
+
+
+def test_a_call_counts_in_five_scopes_from_the_key_outwards(tmp_path: Path):
+    text = team(
+        "limits: {requests_per_minute: 1}",
+        project_lines="limits: {requests_per_minute: 2}",
+        team_lines="owner: web-leads\nlimits: {requests_per_minute: 3}",
+    )
+    models = TREE["models.yaml"] + "    limits: {tokens_per_minute: 5}\n"
+    org = "org: acme\nowner: platform\nlimits: {monthly_spend_usd: 4.5}\n"
+    snapshot = compile_team(tmp_path, text, org=org, models=models)
+    assert snapshot.scopes(snapshot.keys[KEY_ID], snapshot.aliases["small"]) == (
+        Scope("key", KEY_ID, Limits(requests_per_minute=1), "web-leads"),
+        Scope("project", "site", Limits(requests_per_minute=2), "web-leads"),
+        Scope("team", "web", Limits(requests_per_minute=3), "web-leads"),
+        Scope("org", "acme", Limits(monthly_spend_nanousd=4_500_000_000), "platform"),
+        Scope("alias", "small", Limits(tokens_per_minute=5), "platform"),
+    )
+
+
+def test_without_any_allowed_models_nothing_is_allowed(tmp_path: Path):
+    text = f"team: web\nprojects:\n  site:\n    keys:\n    - {{id: a, sha256: {SHA256}}}\n"
+    assert compile_team(tmp_path, text).keys["a"].models == frozenset()
+
+
+def test_an_empty_list_of_allowed_models_allows_nothing(tmp_path: Path):
+    snapshot = compile_team(tmp_path, team("allowed_models: []"))
+    assert snapshot.keys[KEY_ID].models == frozenset()
+
+
+def test_the_rules_say_what_each_level_states_from_the_team_inwards(tmp_path: Path):
+    snapshot = compile_team(tmp_path, team("denied_models: ['tag:cheap']"))
+    rules = snapshot.keys[KEY_ID].rules
+    assert [(rule.level, rule.name, rule.allowed, rule.denied) for rule in rules] == [
+        ("team", "web", None, frozenset()),
+        ("project", "site", frozenset({"small"}), frozenset()),
+        ("key", KEY_ID, None, frozenset({"small"})),
+    ]
+    assert [rule.permits("small") for rule in rules] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        (team("blocked: true"), "key"),
+        (team(project_lines="blocked: true"), "project"),
+        (team(team_lines="blocked: true"), "team"),
+        (team("blocked: true", team_lines="blocked: true"), "team"),
+        (team(), None),
+    ],
+)
+def test_a_block_names_the_widest_level_that_blocks(text: str, level: str | None, tmp_path: Path):
+    assert compile_team(tmp_path, text).keys[KEY_ID].blocked_at == level
+
+
+def test_a_demo_key_is_blocked_unless_demo_keys_are_allowed(tmp_path: Path):
+    demo = sha256_hex(DEMO_KEYS["marketing-website-prod-1"])
+    write_tree(tmp_path, teams__web=team().replace(SHA256, demo))
+    assert load_snapshot(tmp_path).keys[KEY_ID].blocked_at == "demo"
+    assert load_snapshot(tmp_path, allow_demo_keys=True).keys[KEY_ID].blocked_at is None
+
+
+@pytest.mark.parametrize(
+    ("expires", "moment"),
+    [
+        ("2027-06-30", datetime(2027, 6, 30, 22, tzinfo=UTC)),
+        ("2027-12-31", datetime(2027, 12, 31, 23, tzinfo=UTC)),
+        ("2027-06-30T18:00:00", datetime(2027, 6, 30, 16, tzinfo=UTC)),
+        ("2027-06-30T18:00:00Z", datetime(2027, 6, 30, 18, tzinfo=UTC)),
+        ("2027-06-30T18:00:00-05:00", datetime(2027, 6, 30, 23, tzinfo=UTC)),
+    ],
+)
+def test_an_expiry_is_reckoned_in_the_time_zone_of_the_org(
+    expires: str, moment: datetime, tmp_path: Path
+):
+    text = team(f"expires: {expires}")
+    snapshot = compile_team(tmp_path, text, org="time_zone: Europe/Berlin\n")
+    assert snapshot.keys[KEY_ID].expires_at == moment.timestamp()
+
+
+def test_a_key_without_expiry_never_expires(tmp_path: Path):
+    assert compile_team(tmp_path, team()).keys[KEY_ID].expires_at is None
+
+
+def test_metadata_keeps_its_types(tmp_path: Path):
+    text = team("metadata: {owner: ops, cost_center: 4711, share: 0.5, pilot: true}")
+    assert compile_team(tmp_path, text).keys[KEY_ID].metadata == {
+        "owner": "ops",
+        "cost_center": 4711,
+        "share": 0.5,
+        "pilot": True,
+    }
+
+
+def test_defaults_become_compact_json_in_the_order_written(tmp_path: Path):
+    models = """\
+        models:
+          small:
+            provider: openai
+            model: gpt-4o-mini
+            defaults:
+              temperature: 0.2
+              top_p: 1
+              stop: ["\\n", é]
+              response_format: {type: json_schema, strict: true, a: null}
+        """
+    defaults = load_snapshot(write_tree(tmp_path, models=models)).aliases["small"].defaults
+    assert defaults == {
+        "temperature": "0.2",
+        "top_p": "1",
+        "stop": '["\\n","\\u00e9"]',
+        "response_format": '{"type":"json_schema","strict":true,"a":null}',
+    }
+    assert json.loads(defaults["stop"]) == ["\n", "é"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "url", "secret", "header"),
+    [
+        (
+            "base_url: https://a.example/v1/, api_key: '${A_KEY}'",
+            "https://a.example/v1",
+            Secret("env", "A_KEY"),
+            ("authorization", "Bearer "),
+        ),
+        (
+            "base_url: 'http://127.0.0.1:80', api_key: 'file:/run/secrets/a', auth_header: Api-Key",
+            "http://127.0.0.1:80",
+            Secret("file", "/run/secrets/a"),
+            ("api-key", ""),
+        ),
+        (
+            "base_url: 'http://[::1]:8080/v1', api_key: '${A_KEY}'",
+            "http://[::1]:8080/v1",
+            Secret("env", "A_KEY"),
+            ("authorization", "Bearer "),
+        ),
+        (
+            "base_url: http://a.internal/v1, allow_plain_http: true, api_key: '${A_KEY}'",
+            "http://a.internal/v1",
+            Secret("env", "A_KEY"),
+            ("authorization", "Bearer "),
+        ),
+    ],
+)
+def test_a_provider_says_where_it_is_and_how_its_secret_is_sent(
+    fields: str, url: str, secret: Secret, header: tuple[str, str], tmp_path: Path
+):
+    text = f"providers:\n  openai: {{dialect: openai, {fields}}}\n"
+    provider = load_snapshot(write_tree(tmp_path, providers=text)).providers["openai"]
+    assert (provider.base_url, provider.secret) == (url, secret)
+    assert (provider.auth_header, provider.auth_prefix) == header
+
+
+def test_an_alias_takes_the_name_of_the_output_limit_from_its_provider(tmp_path: Path):
+    providers = TREE["providers.yaml"] + "    max_tokens_field: max_tokens\n"
+    snapshot = load_snapshot(write_tree(tmp_path, providers=providers))
+    assert snapshot.aliases["small"].max_tokens_field == "max_tokens"
+
+
+def test_without_org_yaml_the_documented_defaults_hold(tmp_path: Path):
+    org = load_snapshot(write_tree(tmp_path, org=None)).org
+    assert (org.name, org.time_zone, org.owner, org.limits) == ("default", "UTC", None, Limits())
+    assert (org.on_store_outage, org.on_lost_reservation) == ("deny", "charge")
+    assert (org.reservation_lease_seconds, org.default_max_output_tokens) == (900, 4096)
+    assert org.max_request_bytes == 33_554_432
+
+
+def test_a_stated_price_beats_the_public_one_and_is_exact(tmp_path: Path):
+    alias = load_snapshot(write_tree(tmp_path)).aliases["small"]
+    assert alias.price == Price(input=150_000_000, output=600_000_000, cached_input=150_000_000)
+    assert alias.price_source == "policy"
+
+
+def test_comments_and_layout_do_not_change_the_version_but_values_do(tmp_path: Path):
+    first = load_snapshot(write_tree(tmp_path)).version
+    write_tree(tmp_path, org="# a comment\n\n'org':   acme\n")
+    assert load_snapshot(tmp_path).version == first
+    write_tree(tmp_path, org="org: acme2\n")
+    assert load_snapshot(tmp_path).version != first
+    assert len(first) == 12
+
+
+def test_the_order_of_a_default_changes_the_version_because_it_is_what_is_sent(tmp_path: Path):
+    def version(default: str) -> str:
+        models = f"{TREE['models.yaml']}    defaults: {{metadata: {default}}}\n"
+        return load_snapshot(write_tree(tmp_path, models=models)).version
+
+    assert version("{a: 1, b: 2}") != version("{b: 2, a: 1}")
+
+
+def test_a_snapshot_cannot_be_written_to(tmp_path: Path):
+    snapshot = load_snapshot(write_tree(tmp_path))
+    with pytest.raises(TypeError):
+        snapshot.keys["other"] = snapshot.keys[KEY_ID]  # type: ignore[index]
+    with pytest.raises(AttributeError):
+        snapshot.version = "x"  # type: ignore[misc]
+
+
+UNPRICED = "models:\n  small: {provider: openai, model: no-such-model, tags: [cheap]}\n"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "budget"),
+    [
+        ({"org": "limits: {monthly_spend_usd: 0}\n"}, "the org 'default'"),
+        ({"models": UNPRICED.replace("tags", "limits: {monthly_spend_usd: 1}, tags")}, "the model"),
+        ({"teams__web": team(team_lines="limits: {monthly_spend_usd: 1}")}, "the team 'web'"),
+        (
+            {"teams__web": team(project_lines="limits: {monthly_spend_usd: 1}")},
+            "the project 'site'",
+        ),
+        ({"teams__web": team("limits: {monthly_spend_usd: 1}")}, f"the key '{KEY_ID}'"),
+    ],
+)
+def test_a_model_without_price_is_refused_where_a_budget_applies(
+    overrides: dict[str, str], budget: str, tmp_path: Path
+):
+    with pytest.raises(PolicyError) as caught:
+        load_snapshot(write_tree(tmp_path, **{"models": UNPRICED, **overrides}))
+    assert str(caught.value).startswith(
+        f"models.yaml:2:3: 'small' needs a price, for the monthly_spend_usd of {budget}"
+    )
+    assert "the public price list does not know this model: write price:" in str(caught.value)
+
+
+def test_a_model_without_price_is_fine_where_no_budget_applies(tmp_path: Path):
+    other = team("denied_models: [small]", team_lines="limits: {monthly_spend_usd: 5}")
+    other = other.replace(KEY_ID, "ops-1").replace(SHA256, "a" * 64).replace("team: web", "team: o")
+    snapshot = load_snapshot(write_tree(tmp_path, models=UNPRICED, teams__o=other))
+    assert snapshot.keys["ops-1"].models == frozenset()
+    assert snapshot.aliases["small"].price is None
+    assert snapshot.aliases["small"].price_source is None
+
+
+def test_the_example_policy_compiles_and_its_demo_keys_are_the_published_ones():
+    snapshot = load_snapshot(EXAMPLE, allow_demo_keys=True)
+    assert {id_: key.sha256 for id_, key in snapshot.keys.items()} == {
+        id_: sha256_hex(key) for id_, key in DEMO_KEYS.items()
+    }
+    assert all(key.models and key.blocked_at is None for key in snapshot.keys.values())
+    assert all(alias.price for alias in snapshot.aliases.values())
+    assert len(snapshot.aliases) >= 5
+
+
+def test_the_readme_of_the_example_names_every_field():
+    from pydantic import BaseModel  # noqa: PLC0415
+
+    from tollhouse.policy import files  # noqa: PLC0415
+
+    readme = (EXAMPLE / "README.md").read_text(encoding="utf-8")
+    models = [
+        model
+        for model in vars(files).values()
+        if isinstance(model, type) and issubclass(model, BaseModel)
+    ]
+    fields = {field for model in models for field in model.model_fields}
+    assert len(fields) > 40
+    assert [field for field in sorted(fields) if f"`{field}`" not in readme] == []

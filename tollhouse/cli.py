@@ -1,0 +1,168 @@
+"""The `tollhouse` command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from tollhouse import keys as key_material
+from tollhouse.paths import EXAMPLE_POLICIES
+from tollhouse.policy.compiler import load_snapshot
+from tollhouse.policy.problems import PolicyError
+
+app = typer.Typer(
+    help="Tollhouse: an LLM gateway made of a stock Envoy and small Python services.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+keys = typer.Typer(help="Internal keys.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Policies = Annotated[Path, typer.Option(help="The policy tree.", file_okay=False)]
+
+
+@app.command()
+def up(  # noqa: PLR0913, PLR0917 - one option each
+    policies: Policies = EXAMPLE_POLICIES,
+    port: Annotated[int, typer.Option(help="Port of the endpoint; 0 picks a free one.")] = 8080,
+    run_dir: Annotated[Path, typer.Option(help="Sockets, logs, up.json.")] = Path(".run"),
+    redis_url: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it
+        typer.Option(envvar="REDIS_URL", help="Use this Redis instead of the embedded one."),
+    ] = None,
+    tls_cert: Annotated[Optional[Path], typer.Option(help="Serve TLS: chain, PEM.")] = None,  # noqa: UP045
+    tls_key: Annotated[Optional[Path], typer.Option(help="Its private key.")] = None,  # noqa: UP045
+    record: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Run the whole gateway on this machine: Redis, both services, Envoy.
+
+    Providers whose secret is not set are played by a simulator. Ctrl-C stops everything.
+    """
+    from tollhouse.local.command import run_up  # noqa: PLC0415 - needs the `local` extra
+    from tollhouse.local.settings import UpSettings  # noqa: PLC0415
+
+    if (tls_cert is None) != (tls_key is None):
+        _fail("--tls-cert and --tls-key go together: give both")
+    settings = UpSettings(policies, port, run_dir, redis_url, tls_cert, tls_key, record)
+    raise typer.Exit(run_up(settings, out, err))
+
+
+@app.command()
+def check(
+    policies: Annotated[Path, typer.Argument(help="The policy tree.")] = Path("policies"),
+) -> None:
+    """Check a policy tree with the services' own loader. Exit status 1 when it is wrong."""
+    try:
+        snapshot = load_snapshot(policies)
+    except PolicyError as error:
+        for problem in error.problems:
+            err.print(f"{policies}/{problem}", markup=False)
+        err.print(f"{len(error.problems)} problem(s): this policy would not be taken.")
+        raise typer.Exit(1) from None
+    out.print(
+        f"policy {snapshot.version} is good: {len(snapshot.teams)} teams, "
+        f"{len(snapshot.keys)} keys, {len(snapshot.aliases)} models, "
+        f"{len(snapshot.providers)} providers"
+    )
+
+
+@app.command()
+def render(  # noqa: PLR0913, PLR0917 - one option each
+    out_dir: Annotated[Path, typer.Option("--out", help="Directory that Envoy will run from.")],
+    policies: Policies = Path("policies"),
+    seen_as: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--seen-as", help="That directory's path where Envoy runs, if it is another."),
+    ] = None,
+    listen: Annotated[str, typer.Option(help="host:port of the endpoint.")] = "127.0.0.1:8080",
+    admin: Annotated[str, typer.Option(help="host:port of Envoy's admin.")] = "127.0.0.1:9901",
+    authz: Annotated[str, typer.Option(help="unix:/path, or host:port.")] = (
+        "unix:/run/tollhouse/authz.sock"
+    ),
+    ratelimit: Annotated[str, typer.Option(help="unix:/path, or host:port.")] = (
+        "unix:/run/tollhouse/ratelimit.sock"
+    ),
+    access_log: Annotated[Path, typer.Option(help="The audit log.")] = Path("/dev/stdout"),
+    tls_cert: Annotated[Optional[Path], typer.Option(help="Listener's chain, PEM.")] = None,  # noqa: UP045
+    tls_key: Annotated[Optional[Path], typer.Option(help="Its private key.")] = None,  # noqa: UP045
+    services_ca: Annotated[Optional[Path], typer.Option(help="CA of remote services.")] = None,  # noqa: UP045
+    services_cert: Annotated[Optional[Path], typer.Option(help="Envoy's own, for them.")] = None,  # noqa: UP045
+    services_key: Annotated[Optional[Path], typer.Option(help="Its private key.")] = None,  # noqa: UP045
+    watch: Annotated[bool, typer.Option(help="Render again at every good edit.")] = False,
+) -> None:
+    """Write everything Envoy runs from: bootstrap, routes, clusters, secrets' places, Lua."""
+    from tollhouse.rendering import (  # noqa: PLC0415 - takes a second to import
+        Address,
+        EnvoySettings,
+        RenderError,
+        ServicesTls,
+        TlsFiles,
+    )
+    from tollhouse.rendering.command import render_once, render_watching  # noqa: PLC0415
+
+    try:
+        settings = EnvoySettings(
+            authz=Address.parse(authz),
+            ratelimit=Address.parse(ratelimit),
+            access_log=access_log,
+            listen=Address.parse(listen),
+            admin=Address.parse(admin),
+            tls=TlsFiles(tls_cert, tls_key) if tls_cert and tls_key else None,
+            services_tls=ServicesTls(services_ca, TlsFiles(services_cert, services_key))
+            if services_ca and services_cert and services_key
+            else None,
+        )
+        run = render_watching if watch else render_once
+        run(policies, settings, out_dir, seen_as or out_dir, out.print)
+    except (RenderError, PolicyError) as error:
+        _fail(str(error))
+
+
+@keys.command("new")
+def keys_new(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Its name in policy and logs.")],
+    env: Annotated[str, typer.Option(help="e.g. prod, staging.")] = "prod",
+    expires: Annotated[Optional[str], typer.Option(help="YYYY-MM-DD, its last day.")] = None,  # noqa: UP045
+) -> None:
+    """Make a key: shown once on standard error, its policy stanza on standard output."""
+    from tollhouse.stanza import StanzaError, key_stanza  # noqa: PLC0415
+
+    key = key_material.generate()
+    try:
+        stanza = key_stanza(key_id, key_material.sha256_hex(key), env, expires)
+    except StanzaError as error:
+        _fail(str(error))
+    err.print(f"{key}", markup=False)
+    err.print("This key is shown once. Give it to its owner; put these lines under keys: of a")
+    err.print("project in policies/teams/ - only the hash is stored:")
+    out.print(stanza, markup=False, end="")
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8090,
+    key: Annotated[str, typer.Option(help="The provider key it accepts.")] = "sim-key",
+    record: Annotated[bool, typer.Option(help="Keep what it receives.")] = False,
+) -> None:
+    """Run the simulated OpenAI-dialect provider alone."""
+    from tollhouse.simulator import Settings, run  # noqa: PLC0415 - needs the `local` extra
+
+    run(Settings(keys=(key,), port=port, record=record))
+
+
+def _fail(message: str) -> None:
+    err.print(f"[red]error:[/red] {message}")
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    os.environ.setdefault("COLUMNS", "100")
+    app()

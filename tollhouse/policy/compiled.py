@@ -1,0 +1,214 @@
+"""What the hot path reads: immutable objects compiled from the policy files.
+
+A `Snapshot` never changes; a reload makes a new one. Nothing here knows YAML, gRPC or Redis.
+Names are resolved: selectors such as `tag:cheap` have become sets of alias names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tollhouse.money import Price
+
+Level = Literal["key", "project", "team", "org", "alias"]
+BlockedAt = Literal["key", "project", "team", "demo"]
+Endpoint = Literal["chat/completions", "embeddings"]
+MaxTokensField = Literal["max_completion_tokens", "max_tokens"]
+# A provider reports the usage of a stream on request (stream_options.include_usage), or always,
+# and may then refuse the request for it.
+StreamUsage = Literal["requested", "always"]
+MetadataValue = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one scope; None is no limit. Spend is nano-dollars per calendar month."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    monthly_spend_nanousd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where Envoy finds a provider's key. Python never reads the secret itself.
+
+    `kind` "env": `location` is the name of an environment variable; "file": an absolute path.
+    """
+
+    kind: Literal["env", "file"]
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An upstream.
+
+    `base_url` is absolute, without query, fragment, credentials or trailing slash. The secret is
+    sent in `auth_header` (lowercase) after `auth_prefix` ("Bearer " or ""). `idle_timeout_seconds`
+    is the longest time without a byte from the provider. `max_tokens_field` is the name under
+    which its chat endpoint takes the output limit.
+    """
+
+    name: str
+    dialect: Literal["openai"]
+    base_url: str
+    secret: Secret
+    auth_header: str
+    auth_prefix: str
+    connect_timeout_seconds: float
+    idle_timeout_seconds: float
+    max_tokens_field: MaxTokensField
+    stream_usage: StreamUsage
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A model name that teams use, and what stands behind it.
+
+    `provider` names an entry of `Snapshot.providers`, `model` is that provider's name for the
+    model. `defaults` maps parameter names to compact JSON text. `max_output_tokens` (tokens) is
+    injected when the client gave none and clamps what is larger; None: the org's default is
+    injected and nothing is clamped. `max_tokens_per_media` bounds the tokens of one image, file or
+    sound. `price` is None only where no monthly budget can apply.
+    """
+
+    name: str
+    provider: str
+    model: str
+    description: str | None
+    endpoints: frozenset[Endpoint]
+    limits: Limits
+    defaults: Mapping[str, str]
+    max_output_tokens: int | None
+    max_tokens_field: MaxTokensField
+    stream_usage: StreamUsage
+    max_tokens_per_media: int
+    price: Price | None
+    price_source: Literal["policy", "genai-prices"] | None
+    tags: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRule:
+    """What one level says about models, selectors resolved to alias names.
+
+    `allowed` is None when the level does not narrow its parent. Kept beside the effective set so
+    that a refusal can name the level that made it.
+    """
+
+    level: Literal["team", "project", "key"]
+    name: str
+    allowed: frozenset[str] | None
+    denied: frozenset[str]
+
+    def permits(self, alias: str) -> bool:
+        """Whether this level, taken alone, lets the alias pass."""
+        return alias not in self.denied and (self.allowed is None or alias in self.allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An internal key. `sha256` is 64 lowercase hex digits; the key itself is nowhere.
+
+    `blocked_at` is the widest level that blocks it ("demo": a published demo key where those are
+    not admitted), None when usable. `expires_at` is the first moment (seconds since the epoch)
+    at which it is no longer valid. `models` are the aliases it may call: the intersection of
+    what the levels allow, minus what any denies. `rules` are in the order team, project, key.
+    """
+
+    id: str
+    sha256: str
+    team: str
+    project: str
+    env: str | None
+    blocked_at: BlockedAt | None
+    expires_at: float | None
+    models: frozenset[str]
+    rules: tuple[ModelRule, ...]
+    limits: Limits
+    metadata: Mapping[str, MetadataValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project of one team; its name is unique within that team only."""
+
+    name: str
+    team: str
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A team. `owner` is whom its members ask, the org's owner unless the team names one."""
+
+    name: str
+    owner: str | None
+    limits: Limits
+    projects: Mapping[str, Project]
+
+
+@dataclass(frozen=True, slots=True)
+class Org:
+    """The top scope, and the choices that hold for every request.
+
+    `time_zone` is the IANA zone in which months begin. `on_lost_reservation` says what becomes of
+    a reservation whose request never reported back within `reservation_lease_seconds`.
+    `default_max_output_tokens` (tokens) bounds calls of aliases that state no maximum.
+    `max_request_bytes` is the largest accepted body.
+    """
+
+    name: str
+    time_zone: str
+    owner: str | None
+    limits: Limits
+    on_store_outage: Literal["deny", "allow"]
+    on_lost_reservation: Literal["charge", "release"]
+    reservation_lease_seconds: int
+    default_max_output_tokens: int
+    max_request_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One place where limits are counted. `owner` is whom to ask about them."""
+
+    level: Level
+    name: str
+    limits: Limits
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A whole policy, compiled.
+
+    `version` is 12 hex digits of a SHA-256 over the content of all files (comments and layout
+    aside), `source` the directory they were read from. All mappings are read-only.
+    """
+
+    version: str
+    source: str
+    org: Org
+    providers: Mapping[str, Provider]
+    aliases: Mapping[str, Alias]
+    teams: Mapping[str, Team]
+    keys: Mapping[str, Key]
+    keys_by_hash: Mapping[str, Key]
+
+    def scopes(self, key: Key, alias: Alias) -> tuple[Scope, ...]:
+        """The scopes a call counts in, always five: key, project, team, org, alias.
+
+        Raises:
+            KeyError: the key is not of this snapshot.
+        """
+        team = self.teams[key.team]
+        project = team.projects[key.project]
+        return (
+            Scope("key", key.id, key.limits, team.owner),
+            Scope("project", project.name, project.limits, team.owner),
+            Scope("team", team.name, team.limits, team.owner),
+            Scope("org", self.org.name, self.org.limits, self.org.owner),
+            Scope("alias", alias.name, alias.limits, self.org.owner),
+        )

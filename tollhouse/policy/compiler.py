@@ -1,0 +1,188 @@
+"""Compiles policy files into the snapshot the services read, checking file against file."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from tollhouse.policy import loader
+from tollhouse.policy.compiled import Alias, Key, Limits, Org, Provider, Secret, Snapshot
+from tollhouse.policy.files import ModelFile, OrgFile, ProviderFile
+from tollhouse.policy.pricing import Pricing, pricing_of
+from tollhouse.policy.problems import PolicyError, PolicyProblem, suggestion
+from tollhouse.policy.selectors import Selectors
+from tollhouse.policy.teams import TeamCompiler, compile_limits
+from tollhouse.policy.tree import PolicyTree
+
+
+def load_snapshot(directory: Path, *, allow_demo_keys: bool = False) -> Snapshot:
+    """Read and compile a policy directory.
+
+    Raises:
+        PolicyError: with every problem found. Problems between files are looked for once each
+            file is well-formed by itself.
+    """
+    return compile_tree(loader.load(directory), allow_demo_keys=allow_demo_keys)
+
+
+def compile_tree(tree: PolicyTree, *, allow_demo_keys: bool = False) -> Snapshot:
+    """Compile a policy. Published demo keys are blocked unless `allow_demo_keys`.
+
+    Raises:
+        PolicyError: with every problem between the files.
+    """
+    org, teams = _org(tree.org.model), _teams(tree, allow_demo_keys)
+    pricings = _pricings(tree)
+    snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams)
+    problems = _unknown_providers(tree) + teams.problems + _unpriced(tree, snapshot, pricings)
+    if problems:
+        raise PolicyError(problems)
+    return snapshot
+
+
+def _snapshot(
+    tree: PolicyTree, org: Org, aliases: dict[str, Alias], teams: TeamCompiler
+) -> Snapshot:
+    providers = tree.providers.model.providers.items()
+    return Snapshot(
+        version=tree.version,
+        source=tree.directory,
+        org=org,
+        providers=MappingProxyType({name: _provider(name, file) for name, file in providers}),
+        aliases=MappingProxyType(aliases),
+        teams=MappingProxyType(teams.teams),
+        keys=MappingProxyType(teams.keys),
+        keys_by_hash=MappingProxyType({key.sha256: key for key in teams.keys.values()}),
+    )
+
+
+def _org(file: OrgFile) -> Org:
+    return Org(
+        name=file.org,
+        time_zone=file.time_zone,
+        owner=file.owner,
+        limits=compile_limits(file.limits),
+        on_store_outage=file.on_store_outage,
+        on_lost_reservation=file.on_lost_reservation,
+        reservation_lease_seconds=file.reservation_lease_seconds,
+        default_max_output_tokens=file.default_max_output_tokens,
+        max_request_bytes=file.max_request_bytes,
+    )
+
+
+def _provider(name: str, file: ProviderFile) -> Provider:
+    is_bearer = file.auth_header == "authorization"
+    return Provider(
+        name=name,
+        dialect=file.dialect,
+        base_url=file.base_url,
+        secret=_secret(file.api_key),
+        auth_header=file.auth_header,
+        auth_prefix="Bearer " if is_bearer else "",
+        connect_timeout_seconds=float(file.connect_timeout_seconds),
+        idle_timeout_seconds=float(file.idle_timeout_seconds),
+        max_tokens_field=file.max_tokens_field,
+        stream_usage=file.stream_usage,
+    )
+
+
+def _secret(reference: str) -> Secret:
+    if reference.startswith("file:"):
+        return Secret("file", reference.removeprefix("file:"))
+    return Secret("env", reference.removeprefix("${").removesuffix("}"))
+
+
+def _aliases(tree: PolicyTree, pricings: Mapping[str, Pricing]) -> dict[str, Alias]:
+    providers, models = tree.providers.model.providers, tree.models.model.models
+    return {
+        name: _alias(name, models[name], providers[models[name].provider], pricing)
+        for name, pricing in pricings.items()
+    }
+
+
+def _alias(name: str, file: ModelFile, provider: ProviderFile, pricing: Pricing) -> Alias:
+    return Alias(
+        name=name,
+        provider=file.provider,
+        model=file.model,
+        description=file.description,
+        endpoints=frozenset(file.endpoints),
+        limits=compile_limits(file.limits),
+        defaults=MappingProxyType(dict(file.defaults)),
+        max_output_tokens=file.max_output_tokens,
+        max_tokens_field=provider.max_tokens_field,
+        stream_usage=provider.stream_usage,
+        max_tokens_per_media=file.max_tokens_per_media,
+        price=pricing.price,
+        price_source=pricing.source,
+        tags=frozenset(file.tags),
+    )
+
+
+def _pricings(tree: PolicyTree) -> dict[str, Pricing]:
+    """By alias, for those whose provider exists."""
+    now, providers = datetime.now(UTC), tree.providers.model.providers
+    return {
+        name: pricing_of(file.provider, providers[file.provider], file, now)
+        for name, file in tree.models.model.models.items()
+        if file.provider in providers
+    }
+
+
+def _teams(tree: PolicyTree, allow_demo_keys: bool) -> TeamCompiler:
+    tags = {name: file.tags for name, file in tree.models.model.models.items()}
+    compiler = TeamCompiler(_org(tree.org.model), Selectors(tags), allow_demo_keys=allow_demo_keys)
+    for source in tree.teams:
+        compiler.add(source)
+    return compiler
+
+
+def _unknown_providers(tree: PolicyTree) -> list[PolicyProblem]:
+    known = tree.providers.model.providers
+    return [
+        tree.models.problem(
+            ("models", name, "provider"),
+            f"unknown provider '{file.provider}'{suggestion(file.provider, known)}",
+        )
+        for name, file in tree.models.model.models.items()
+        if file.provider not in known
+    ]
+
+
+def _unpriced(
+    tree: PolicyTree, snapshot: Snapshot, pricings: Mapping[str, Pricing]
+) -> list[PolicyProblem]:
+    """Aliases that a monthly budget applies to but nobody can put a price on."""
+    problems = []
+    for name, alias in snapshot.aliases.items():
+        budget = _budget_over(snapshot, alias) if alias.price is None else None
+        if budget:
+            message = (
+                f"'{name}' needs a price, for the monthly_spend_usd of {budget} applies to it and"
+                f" {pricings[name].missing_because}: write price: {{input_per_million: …,"
+                " output_per_million: …}"
+            )
+            problems.append(tree.models.problem(("models", name), message, at_key=True))
+    return problems
+
+
+def _budget_over(snapshot: Snapshot, alias: Alias) -> str | None:
+    if _has_budget(snapshot.org.limits):
+        return f"the org '{snapshot.org.name}'"
+    if _has_budget(alias.limits):
+        return "the model itself"
+    callers = (key for key in snapshot.keys.values() if alias.name in key.models)
+    return next((found for key in callers if (found := _budget_of(snapshot, key))), None)
+
+
+def _budget_of(snapshot: Snapshot, key: Key) -> str | None:
+    team = snapshot.teams[key.team]
+    if _has_budget(team.limits):
+        return f"the team '{team.name}'"
+    if _has_budget(team.projects[key.project].limits):
+        return f"the project '{key.project}'"
+    return f"the key '{key.id}'" if _has_budget(key.limits) else None
+
+
+def _has_budget(limits: Limits) -> bool:
+    return limits.monthly_spend_nanousd is not None

@@ -1,0 +1,148 @@
+"""The policy files, field by field, as their authors write them.
+
+Pydantic models of one file each; unknown fields are errors. What crosses files (does this alias
+exist?) is the compiler's. Values arrive from YAML already typed: numbers with a point are
+`Decimal`, so that no price passes through a float.
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf
+
+from tollhouse.policy import rules
+from tollhouse.policy.compiled import Endpoint, MaxTokensField, MetadataValue, StreamUsage
+
+Name = Annotated[str, AfterValidator(rules.name)]
+KeyId = Annotated[str, AfterValidator(rules.key_id)]
+AliasName = Annotated[str, AfterValidator(rules.alias_name)]
+Line = Annotated[str, AfterValidator(rules.line)]
+Sha256 = Annotated[str, AfterValidator(rules.sha256)]
+TimeZone = Annotated[str, AfterValidator(rules.time_zone)]
+SecretReference = Annotated[str, AfterValidator(rules.secret_reference)]
+HeaderName = Annotated[str, AfterValidator(rules.header_name)]
+BaseUrl = Annotated[str, AfterValidator(rules.base_url)]
+Expiry = Annotated[InstanceOf[date], BeforeValidator(rules.expiry)]
+Seconds = Annotated[Decimal, BeforeValidator(rules.decimal)]
+Usd = Annotated[Decimal, BeforeValidator(rules.usd)]
+Metadata = Annotated[MetadataValue, BeforeValidator(rules.metadata_value)]
+JsonText = Annotated[str, BeforeValidator(rules.json_text)]
+ParameterName = Annotated[str, AfterValidator(rules.parameter_name)]
+
+# Redis counts in Lua, whose numbers are doubles: integers are exact below 2**53, which is about
+# 9 million USD in nano-dollars. Half of that leaves room for reservations beside settled spend.
+SpendUsd = Annotated[Usd, Field(le=4_000_000)]
+PriceUsd = Annotated[Usd, Field(le=10_000)]
+PerMinute = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
+Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LimitsFile(Model):
+    """`limits` at any level. Spend is USD per calendar month in the org's time zone."""
+
+    requests_per_minute: PerMinute | None = None
+    tokens_per_minute: PerMinute | None = None
+    monthly_spend_usd: SpendUsd | None = None
+
+
+class OrgFile(Model):
+    """`org.yaml`; every field is optional, and so is the file."""
+
+    org: Name = "default"
+    time_zone: TimeZone = "UTC"
+    owner: Line | None = None
+    limits: LimitsFile = LimitsFile()
+    on_store_outage: Literal["deny", "allow"] = "deny"
+    on_lost_reservation: Literal["charge", "release"] = "charge"
+    reservation_lease_seconds: Annotated[int, Field(ge=10, le=86_400)] = 900
+    default_max_output_tokens: Tokens = 4096
+    max_request_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 33_554_432
+
+
+class ProviderFile(Model):
+    """One upstream in `providers.yaml`."""
+
+    dialect: Literal["openai"]
+    allow_plain_http: bool = False  # before base_url, whose rule reads it
+    base_url: BaseUrl
+    api_key: SecretReference
+    auth_header: HeaderName = "authorization"
+    connect_timeout_seconds: Annotated[Seconds, Field(gt=0, le=60)] = Decimal(5)
+    idle_timeout_seconds: Annotated[Seconds, Field(gt=0, le=3600)] = Decimal(120)
+    max_tokens_field: MaxTokensField = "max_completion_tokens"
+    stream_usage: StreamUsage = "requested"
+
+
+class ProvidersFile(Model):
+    """`providers.yaml`."""
+
+    providers: Annotated[dict[Name, ProviderFile], Field(min_length=1)]
+
+
+class PriceFile(Model):
+    """USD per million tokens. Cached input costs what input costs unless it is stated."""
+
+    input_per_million: PriceUsd
+    output_per_million: PriceUsd
+    cached_input_per_million: PriceUsd | None = None
+
+
+class ModelFile(Model):
+    """One alias in `models.yaml`."""
+
+    provider: Name
+    model: Line
+    description: Line | None = None
+    endpoints: Annotated[list[Endpoint], Field(min_length=1)] = ["chat/completions"]
+    limits: LimitsFile = LimitsFile()
+    defaults: dict[ParameterName, JsonText] = {}
+    max_output_tokens: Tokens | None = None
+    # The most tokens one image can cost: OpenAI's vision guide counts gpt-4o-mini at 2833 tokens
+    # plus 5667 for each of at most 8 tiles.
+    max_tokens_per_media: Tokens = 2833 + 8 * 5667
+    price: PriceFile | None = None
+    tags: list[Name] = []
+
+
+class ModelsFile(Model):
+    """`models.yaml`."""
+
+    models: Annotated[dict[AliasName, ModelFile], Field(min_length=1)]
+
+
+class AccessFile(Model):
+    """What a team, a project and a key can each say."""
+
+    blocked: bool = False
+    limits: LimitsFile = LimitsFile()
+    allowed_models: list[str] | None = None
+    denied_models: list[str] = []
+
+
+class KeyFile(AccessFile):
+    """One internal key of a project."""
+
+    id: KeyId
+    sha256: Sha256
+    env: Name | None = None
+    expires: Expiry | None = None
+    metadata: dict[Name, Metadata] = {}
+
+
+class ProjectFile(AccessFile):
+    """One project of a team."""
+
+    keys: list[KeyFile] = []
+
+
+class TeamFile(AccessFile):
+    """One file under `teams/`."""
+
+    team: Name
+    owner: Line | None = None
+    projects: dict[Name, ProjectFile] = {}

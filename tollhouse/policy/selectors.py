@@ -1,0 +1,53 @@
+"""Turns the entries of `allowed_models` and `denied_models` into alias names."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from tollhouse.policy.problems import suggestion
+
+_TAG = "tag:"
+_WILDCARDS = frozenset("*?[")
+
+
+class UnknownSelector(Exception):
+    """An entry that selects nothing; the message says so and names what is near."""
+
+
+class Selectors:
+    """Selects among the aliases of one policy, given as alias name to its tags.
+
+    An entry is an alias's name, `tag:NAME`, or a pattern with `*`, `?` or `[…]` (as in a shell,
+    case-sensitive).
+    """
+
+    def __init__(self, tags_by_alias: Mapping[str, Iterable[str]]) -> None:
+        self._aliases = frozenset(tags_by_alias)
+        self._tagged: dict[str, set[str]] = {}
+        for alias, tags in tags_by_alias.items():
+            for tag in tags:
+                self._tagged.setdefault(tag, set()).add(alias)
+
+    def select(self, entry: str) -> frozenset[str]:
+        """The aliases an entry stands for, never none.
+
+        Raises:
+            UnknownSelector: it stands for none; in a deny list that would protect nothing.
+        """
+        if entry.startswith(_TAG):
+            return self._by_tag(entry.removeprefix(_TAG))
+        if _WILDCARDS.intersection(entry):
+            return self._by_pattern(entry)
+        if entry not in self._aliases:
+            raise UnknownSelector(f"unknown model '{entry}'{suggestion(entry, self._aliases)}")
+        return frozenset({entry})
+
+    def _by_tag(self, tag: str) -> frozenset[str]:
+        if tag not in self._tagged:
+            raise UnknownSelector(f"no model has the tag '{tag}'{suggestion(tag, self._tagged)}")
+        return frozenset(self._tagged[tag])
+
+    def _by_pattern(self, pattern: str) -> frozenset[str]:
+        found = frozenset(alias for alias in self._aliases if fnmatchcase(alias, pattern))
+        if not found:
+            raise UnknownSelector(f"no model matches '{pattern}'{suggestion('', self._aliases)}")
+        return found

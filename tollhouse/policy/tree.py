@@ -1,0 +1,34 @@
+"""A policy directory after reading: each file well-formed, not yet checked against the others."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from tollhouse.policy.documents import Document, Path
+from tollhouse.policy.files import Model, ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.problems import PolicyProblem
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Generic[M]):
+    """One file: its model, and its document for the positions."""
+
+    model: M
+    document: Document
+
+    def problem(self, path: Path, message: str, *, at_key: bool = False) -> PolicyProblem:
+        """A problem with the value (or the key) at `path` of this file."""
+        return self.document.problem(path, message, at_key=at_key)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTree:
+    """All files of one directory. `version` is 12 hex digits over their content."""
+
+    directory: str
+    version: str
+    org: Source[OrgFile]
+    providers: Source[ProvidersFile]
+    models: Source[ModelsFile]
+    teams: tuple[Source[TeamFile], ...]
