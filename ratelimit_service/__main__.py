@@ -39,7 +39,7 @@ async def run(chosen: Options, redis_url: str) -> None:
     ledger = Ledger(open_redis(redis_url))
     readiness = Readiness()
     settler = Settler(holder, ledger, metrics)
-    admission = Admission(holder, ledger, metrics)
+    admission = Admission(holder, ledger, metrics, settler.take)
     keeping = Housekeeping(holder, ledger, metrics, readiness)
     stop = asyncio.Event()
     await keeping.probe()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ratelimit_service.answers import Headers, Refusal, rate_limit_headers, refusal, scope_in_words
@@ -15,7 +16,7 @@ from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Claim, Refused
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.reservation import RequestSize
-from ratelimit_service.settlement import format_slot
+from ratelimit_service.settlement import NONE, Entry, format_slot
 from tollhouse.decisions import ALLOWED
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Alias, Key, Snapshot
@@ -60,14 +61,25 @@ class _Asked:
     claim: Claim
     bound: Usage
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return tuple(format_slot(slot.slot) for slot in self.claim.slots)
+
 
 class Admission:
     """One per service. `holder` is read at every call: a reload needs no word to this class."""
 
-    def __init__(self, holder: PolicyHolder, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        holder: PolicyHolder,
+        ledger: Ledger,
+        metrics: Metrics,
+        give_back: Callable[[list[Entry]], None],
+    ) -> None:
         self._holder = holder
         self._ledger = ledger
         self._metrics = metrics
+        self._give_back = give_back
 
     async def admit(self, key_id: str, alias_name: str, size: RequestSize) -> Reservation | Limited:
         """Raises NotCounted."""
@@ -109,15 +121,16 @@ class Admission:
         self._metrics.degraded.set(1)
         if asked.snapshot.org.on_store_outage == "deny":
             self._count("ledger_unavailable", asked)
+            # Redis may have made the reservation all the same, only too late for us.
+            self._give_back([_never_sent(asked)])
             raise NotCounted(str(error)) from error
         return self._reserved(asked, [("x-tollhouse-degraded", "ledger")], degraded=True)
 
     def _reserved(self, asked: _Asked, headers: Headers, *, degraded: bool = False) -> Reservation:
         self._count(ALLOWED, asked)
-        slots = tuple(format_slot(slot.slot) for slot in asked.claim.slots)
         claimed = asked.claim
         return Reservation(
-            claimed.reservation_id, slots, asked.bound, claimed.cost, headers, degraded
+            claimed.reservation_id, asked.slots, asked.bound, claimed.cost, headers, degraded
         )
 
     def _refused(self, asked: _Asked, refused: Refused) -> Limited:
@@ -130,3 +143,19 @@ class Admission:
 
     def _count(self, decision: str, asked: _Asked) -> None:
         self._metrics.admissions.labels(decision, asked.key.team, asked.alias.name).inc()
+
+
+def _never_sent(asked: _Asked) -> Entry:
+    """The end of a request that went no further: whatever was reserved for it is released."""
+    return Entry(
+        reservation_id=asked.claim.reservation_id,
+        slots=asked.slots,
+        key_id=asked.key.id,
+        team=asked.key.team,
+        project=asked.key.project,
+        alias=asked.alias.name,
+        usage=Usage(0, 0),
+        usage_source=NONE,
+        price=None,
+        reached_provider=False,
+    )

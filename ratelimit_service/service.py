@@ -42,6 +42,7 @@ class RateLimitService(RateLimitServiceServicer):  # type: ignore[misc]
             log.error("Envoy and this service do not fit together: %s", error)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except NotCounted as error:
+            log.warning("call refused, because it could not be counted: %s", error)
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         if isinstance(outcome, Limited):
             return transport.limited(outcome)

@@ -12,9 +12,12 @@ from redis.exceptions import (
     ClusterError,
     ConnectionError,
     NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     TimeoutError,
+    TryAgainError,
 )
 
 from ratelimit_service.ledger.errors import LedgerClockError, LedgerError, LedgerUnavailable
@@ -25,10 +28,13 @@ StoreClient: TypeAlias = Redis | RedisCluster
 STORE_ERRORS = (RedisError, RedisClusterException, OSError)
 """All that a client raises when a call fails; OSError covers timeouts and refused connections."""
 
-_AWAY = (ConnectionError, TimeoutError, ClusterError, RedisClusterException, OSError)
-# Inside a script these come as the text of a plain error, after the place in the script.
+_AWAY = (
+    *(ConnectionError, TimeoutError, ClusterError, RedisClusterException, OSError),
+    *(OutOfMemoryError, ReadOnlyError, TryAgainError),
+)
+# What has no class of its own, or is wrapped in the error of a script, is known by its text.
 _TELLING = re.compile(
-    r"\b(CLOCK|OOM|READONLY|LOADING|MISCONF|BUSY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOREPLICAS)\b"
+    r"\b(CLOCK|OOM|READONLY|MISCONF|BUSY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOREPLICAS)\b"
 )
 
 
@@ -75,12 +81,10 @@ async def _pipeline(client: StoreClient, command: str, calls: Sequence[ScriptCal
 def translated(error: Exception) -> LedgerError:
     """The ledger's error for one of the store's."""
     if isinstance(error, _AWAY):
-        return LedgerUnavailable(f"the store does not answer ({type(error).__name__})")
-    # redis-py takes the codes it knows off the text.
-    text = f"{getattr(error, 'status_code', None) or ''} {error}".strip()
-    reason = _TELLING.search(text)
+        return LedgerUnavailable(f"the store is unavailable ({type(error).__name__})")
+    reason = _TELLING.search(str(error))
     if reason is None:
-        return LedgerError(f"the store refused a call: {text}")
+        return LedgerError(f"the store refused a call: {error}")
     if reason[0] == "CLOCK":
         return LedgerClockError("the store's clock is in none of the months around ours")
-    return LedgerUnavailable(f"the store cannot serve ({reason[0]})")
+    return LedgerUnavailable(f"the store is unavailable ({reason[0]})")

@@ -18,6 +18,20 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway
         yield gateway
 
 
+@pytest.fixture(scope="session")
+def shared_breakable_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    root = tmp_path_factory.mktemp("breakable")
+    with running(e2e_policy.write(root / "policies"), root / "run") as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def breakable_gateway(shared_breakable_gateway: Gateway) -> Gateway:
+    """Another one, whose parts a test may freeze with `Gateway.frozen`."""
+    shared_breakable_gateway.forget()
+    return shared_breakable_gateway
+
+
 @pytest.fixture
 def gateway(shared_gateway: Gateway) -> Gateway:
     """The shared gateway, with the simulator's records cleared."""
@@ -29,3 +43,11 @@ def gateway(shared_gateway: Gateway) -> Gateway:
 def policies(tmp_path: Path) -> Path:
     """A policy tree of the test's own, to be edited and given to `running`."""
     return e2e_policy.write(tmp_path / "policies")
+
+
+LAST = "test_no_leaks.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What reads all that the others left behind comes last, wherever it was found."""
+    items.sort(key=lambda item: item.path.name == LAST)

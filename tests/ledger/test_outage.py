@@ -6,10 +6,11 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+import redis.exceptions
 
-from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
+from ratelimit_service.ledger.errors import LedgerClockError, LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ledger import Ledger
-from ratelimit_service.ledger.store import open_redis
+from ratelimit_service.ledger.store import open_redis, translated
 from ratelimit_service.ledger.types import Admitted, SettleOutcome
 from tests.ledger.builders import TEAM, claim, settlement
 from tests.support.redis import RedisProcess
@@ -73,12 +74,28 @@ async def test_many_calls_to_a_store_that_hangs_all_fail_within_one_deadline(
     redis_process.send(signal.SIGSTOP)
 
     started = time.monotonic()
-    calls = (ledger.admit(claim()) for _ in range(200))
+    calls = (ledger.admit(claim(levels=["team"])) for _ in range(200))
     results = await asyncio.gather(*calls, return_exceptions=True)
 
     assert time.monotonic() - started < DEADLINE + SLACK
     assert {type(result) for result in results} == {LedgerUnavailable}
     redis_process.send(signal.SIGCONT)
+
+
+async def test_calls_that_were_not_sent_before_their_deadline_are_never_sent(
+    ledger: Ledger, redis_process: RedisProcess
+) -> None:
+    await ledger.ping()
+    redis_process.send(signal.SIGSTOP)
+    calls = (ledger.admit(claim(levels=["team"])) for _ in range(200))
+    await asyncio.gather(*calls, return_exceptions=True)
+    redis_process.send(signal.SIGCONT)
+    await answers(ledger)
+
+    await ledger.withdraw(claim(levels=["org"]))  # served after all that waited before
+
+    async with open_redis(redis_process.url) as client:
+        assert await client.hlen("th:{team:marketing}:holds") <= 64  # one pipeline
 
 
 async def test_a_store_that_was_killed_is_unavailable_until_it_is_back(
@@ -148,6 +165,29 @@ async def test_a_store_that_became_a_replica_is_unavailable(
         await client.replicaof("127.0.0.1", "1")
         with pytest.raises(LedgerUnavailable):
             await ledger.admit(claim())
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (TimeoutError(), LedgerUnavailable),
+        (ConnectionRefusedError(), LedgerUnavailable),
+        (redis.exceptions.ConnectionError("reset"), LedgerUnavailable),
+        (redis.exceptions.BusyLoadingError("loading the dataset"), LedgerUnavailable),
+        (redis.exceptions.OutOfMemoryError("command not allowed"), LedgerUnavailable),
+        (redis.exceptions.ReadOnlyError("a read only replica"), LedgerUnavailable),
+        (redis.exceptions.ClusterDownError("The cluster is down"), LedgerUnavailable),
+        (redis.exceptions.ResponseError("MISCONF errors writing to the AOF"), LedgerUnavailable),
+        (redis.exceptions.ResponseError("BUSY Redis is busy running a script"), LedgerUnavailable),
+        (redis.exceptions.ResponseError("@user_script: 3: -OOM command"), LedgerUnavailable),
+        (redis.exceptions.ResponseError("CLOCK the time is in none"), LedgerClockError),
+        (redis.exceptions.ResponseError("ERR unknown command"), LedgerError),
+    ],
+)
+def test_each_error_of_the_store_becomes_one_of_the_ledgers(
+    error: Exception, expected: type[LedgerError]
+) -> None:
+    assert type(translated(error)) is expected
 
 
 async def test_a_key_of_another_kind_in_the_way_is_an_error_but_not_an_outage(

@@ -90,6 +90,8 @@ projects:
 {key("few-requests", "  limits: {requests_per_minute: 2}")}\
 {key("few-tokens", "  limits: {tokens_per_minute: 1500}")}\
 {key("poor", "  limits: {monthly_spend_usd: 0.02}")}\
+{key("one-request", "  limits: {requests_per_minute: 1}")}\
+{key("broke", "  limits: {monthly_spend_usd: 0.001}")}\
 """
 
 

@@ -143,6 +143,13 @@ class Gateway:
             f"settlement number {count:.0f}",
         )
 
+    def settled(self, request_id: str) -> dict[str, Any]:
+        """The access-log line of one request, once it and all logged before it are settled."""
+        line = self.log_line(request_id)
+        admitted = [one for one in self.log_lines() if "reservation_id" in one.get("reservation", {})]
+        self.wait_settled(len(admitted))
+        return line
+
     def stderr_of(self, part: str) -> str:
         """The log of authz_service, ratelimit_service, envoy, redis or simulator."""
         return (self.run_dir / "logs" / f"{part}.log").read_text()
@@ -189,9 +196,38 @@ class Gateway:
                 return int(pid)
         raise AssertionError(f"no child runs {part}")
 
+    @contextlib.contextmanager
+    def frozen(self, part: str) -> Iterator[None]:
+        """The child hangs (SIGSTOP) for the length of a with-block; then waits until all is well."""
+        pid = self.pid_of(part)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: self.http.get("/healthz").status_code == 200, "recovery")
+
+    def keep_metrics(self) -> None:
+        """Writes what every metrics page says now beside the logs, to be read after the end."""
+        folder = self.run_dir / "metrics"
+        folder.mkdir(exist_ok=True)
+        for part, url in self.up["metrics"].items():
+            (folder / f"{part}.txt").write_text(httpx.get(url, trust_env=False).text)
+
     def close(self) -> None:
         self.http.close()
         self._simulator.close()
+
+
+# Every run of this session, for the test that reads what all of them left behind.
+RUN_DIRS: list[Path] = []
+_LIVE: list[Gateway] = []
+
+
+def keep_all_metrics() -> None:
+    """`Gateway.keep_metrics` of every gateway that still runs."""
+    for gateway in _LIVE:
+        gateway.keep_metrics()
 
 
 @contextlib.contextmanager
@@ -203,9 +239,14 @@ def running(
     gateway: Gateway | None = None
     try:
         gateway = Gateway(process, run_dir, wait_up(process, run_dir))
+        _LIVE.append(gateway)
         yield gateway
     finally:
         if gateway:
+            _LIVE.remove(gateway)
+            # A test may have brought it down, or left a part of it dead.
+            with contextlib.suppress(httpx.HTTPError):
+                gateway.keep_metrics()
             gateway.close()
         stop(process)
 
@@ -215,6 +256,7 @@ def launch(
 ) -> subprocess.Popen[str]:
     """Starts `tollhouse up` and returns at once. Its output goes to `run_dir`/up.log."""
     run_dir.mkdir(parents=True, exist_ok=True)
+    RUN_DIRS.append(run_dir)
     environment = {name: value for name, value in os.environ.items() if name not in _UNSET}
     with (run_dir / "up.log").open("w") as output:
         return subprocess.Popen(  # noqa: S603

@@ -73,7 +73,9 @@ class ProviderFile(Model):
     api_key: SecretReference
     auth_header: HeaderName = "authorization"
     connect_timeout_seconds: Annotated[Seconds, Field(gt=0, le=60)] = Decimal(5)
-    idle_timeout_seconds: Annotated[Seconds, Field(gt=0, le=3600)] = Decimal(120)
+    # A reasoning model is silent for minutes before an answer that is not streamed; OpenAI's SDKs
+    # wait ten.
+    idle_timeout_seconds: Annotated[Seconds, Field(gt=0, le=3600)] = Decimal(600)
     max_tokens_field: MaxTokensField = "max_completion_tokens"
     stream_usage: StreamUsage = "requested"
 

@@ -84,7 +84,7 @@ def _clusters(providers: list[Provider], settings: EnvoySettings, directory: Pat
 
 def _bootstrap(snapshot: Snapshot, settings: EnvoySettings, directory: Path) -> str:
     template = Template((ENVOY_DIR / "envoy.yaml").read_text())
-    slowest = max((p.idle_timeout_seconds for p in snapshot.providers.values()), default=120.0)
+    slowest = max((p.idle_timeout_seconds for p in snapshot.providers.values()), default=600.0)
     values = {
         "DIR": str(directory),
         "ACCESS_LOG": str(settings.access_log),

@@ -34,7 +34,7 @@ local DAY_MS = 86400000
 local DONE_KEPT_SECONDS = 4 * 86400
 
 local function whole(number)
-  return string.format("%.0f", number + 0) -- "+ 0" turns -0 into 0, as HINCRBY refuses "-0"
+  return string.format("%.0f", number)
 end
 
 -- Microseconds since 1970. Redis's own clock, unless a test gives one.

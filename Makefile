@@ -1,0 +1,64 @@
+# Tollhouse. `make` lists the targets. Needs: make, and Python 3.11 or later with its venv module.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PORT ?= 8080
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	command -v $$name && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+# Its age against pyproject.toml and constraints.txt says whether the environment is current.
+INSTALLED := $(VENV)/.installed
+# What docker-compose.yml renders with, so that the example reads as it runs there.
+EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.1:9901 \
+	--authz unix:/run/tollhouse/authz.sock --ratelimit unix:/run/tollhouse/ratelimit.sock \
+	--access-log /var/log/tollhouse/access.json \
+	--tls-cert /certs/tls.crt --tls-key /certs/tls.key
+
+.PHONY: help up install test lint check bench example clean
+
+help:  ## This list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+up: install  ## Run the whole gateway here: make up [PORT=8080]; Ctrl-C stops it
+	@exec $(BIN)/tollhouse up --port $(PORT)
+
+install: $(INSTALLED)  ## Prepare .venv, and nothing else
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Tollhouse needs Python 3.11 or later; found: $(or $(PYTHON),none)." >&2; \
+		echo "Install it (Debian: apt install python3.11 python3.11-venv)," \
+			"or name it: make install PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module (Debian: apt install python3-venv)." >&2; exit 1; }
+	@echo "1/2 the virtual environment $(VENV), from $(PYTHON)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@echo "2/2 the packages, at the versions of constraints.txt (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check \
+		-c constraints.txt -e '.[dev]'
+	@touch $@
+
+test: install  ## All tests, through the real Envoy and the real Redis
+	@$(BIN)/pytest
+
+lint: install  ## Style, types, and which module may import which
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: install  ## Check the policy tree with the services' own loader
+	@$(BIN)/tollhouse check policies
+
+bench: install  ## Requests/s and p50 of the whole road against a bare Envoy (needs wrk)
+	@$(BIN)/python -m bench.run
+
+example: install  ## Render envoy/example again, from policies/
+	@rm -rf envoy/example
+	@$(BIN)/tollhouse render --policies policies --out envoy/example $(EXAMPLE)
+	@rm -r envoy/example/lua
+
+clean:  ## Remove the environment, caches and the run directory
+	rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
