@@ -61,7 +61,8 @@ class Ledger:
         """Count and reserve `claim` at every scope of every slot, or at none.
 
         A refusal by several slots is reported as that of the first. A caller that is cancelled
-        leaves no reservation behind. Takes twice the deadline at most.
+        leaves no reservation behind. An id is for one request: while it is held, admitting it again
+        counts nothing; once settled it must not come back. Takes twice the deadline at most.
         """
         calls = wire.admit_calls(self._prefix, claim, *self._times())
         try:

@@ -11,6 +11,7 @@ from ratelimit_service.ledger.types import (
     Claim,
     RefusalKind,
     Refused,
+    ScopeLimits,
     ScopeState,
     SettleOutcome,
 )
@@ -82,14 +83,14 @@ async def test_a_scope_without_a_limit_is_counted_so_that_a_later_limit_knows_th
     "limits", [limit(requests=2), limit(tokens=250), limit(spend=70)], ids=["rpm", "tpm", "spend"]
 )
 async def test_a_refused_claim_changes_no_counter_of_any_scope(
-    ledger: Ledger, store: Redis, level: str, limits: object
+    ledger: Ledger, store: Redis, level: str, limits: ScopeLimits
 ) -> None:
     tight = {level: limits}
     for _ in range(2):
-        await admitted(ledger, claim(tight, tokens=100, cost=30))  # type: ignore[arg-type]
+        await admitted(ledger, claim(tight, tokens=100, cost=30))
     before = await contents(store)
 
-    await refused(ledger, claim(tight, tokens=100, cost=30))  # type: ignore[arg-type]
+    await refused(ledger, claim(tight, tokens=100, cost=30))
 
     assert await contents(store) == before
 
@@ -158,9 +159,9 @@ async def test_a_spent_budget_says_when_its_month_ends(ledger: Ledger, clock: Fa
     ],
 )
 async def test_a_claim_larger_than_its_limit_is_told_that_it_can_never_fit(
-    ledger: Ledger, limits: object, kind: RefusalKind
+    ledger: Ledger, limits: ScopeLimits, kind: RefusalKind
 ) -> None:
-    asked = claim({"key": limits}, tokens=100, cost=1_000)  # type: ignore[dict-item]
+    asked = claim({"key": limits}, tokens=100, cost=1_000)
 
     answer = await refused(ledger, asked)
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
-from ratelimit_service.ledger.types import Admitted, Refused
+from ratelimit_service.ledger.types import Admitted, Refused, ScopeLimits
 from tests.ledger.builders import PATIENT, FakeClock, claim, limit
 
 WINDOW = 60_000_000  # microseconds
@@ -53,13 +53,13 @@ def test_no_60_seconds_of_any_schedule_hold_more_than_the_limits(
 
 @pytest.mark.parametrize("limits", [limit(requests=3), limit(tokens=30)], ids=["rpm", "tpm"])
 async def test_the_retry_after_is_the_first_millisecond_that_has_room(
-    ledger: Ledger, clock: FakeClock, limits: object
+    ledger: Ledger, clock: FakeClock, limits: ScopeLimits
 ) -> None:
     for _ in range(3):
-        asked = claim({"team": limits}, tokens=10)  # type: ignore[dict-item]
+        asked = claim({"team": limits}, tokens=10)
         assert isinstance(await ledger.admit(asked), Admitted)
         clock.advance(7.3)
-    again = claim({"team": limits}, tokens=10)  # type: ignore[dict-item]
+    again = claim({"team": limits}, tokens=10)
     answer = await ledger.admit(again)
     assert isinstance(answer, Refused)
 

@@ -36,6 +36,9 @@ def test_key(name: str) -> str:
     return keys.with_checksum(name.replace("-", "").ljust(32, "0")[:32])
 
 
+test_key.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever its name
+
+
 def wait_for(condition: Callable[[], T | None], what: str, seconds: float = 10.0) -> T:
     """The first true value of `condition`; fails saying what never came."""
     deadline = time.monotonic() + seconds
