@@ -30,6 +30,7 @@ class Call:
 
     `endpoint` is one of `contract.ENDPOINTS` or None; `model` the alias the body names, None where
     the body was not read; `body_error` (code, message) what request.lua found wrong with it.
+    `is_read`: request.lua saw this request at all.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Call:
     endpoint: str | None = None
     model: str | None = None
     body_error: tuple[str, str] | None = None
+    is_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +130,19 @@ def _list_models(snapshot: Snapshot, key: Key, call: Call) -> Listed | Refused:
         return Listed(key, tuple(allowed), single=False)
     name = call.path.removeprefix(MODELS_PATH + "/")
     found = tuple(alias for alias in allowed if alias.name == name)
-    return Listed(key, found, single=True) if found else _model_refused(snapshot, key, name)
+    return Listed(key, found, single=True) if found else _model_refused(snapshot, key, call, name)
 
 
 def _check_endpoint(key: Key, call: Call) -> Refused | None:
+    if not call.is_read:
+        return _unread(key)
     if call.endpoint in contract.ENDPOINTS and call.method == "POST":
         return None
     first = call.path.removeprefix("/v1/").split("/")[0]
     if call.endpoint is None and call.path.startswith("/v1/") and first in CLOSED_ENDPOINTS:
         return Refused(
             "endpoint_not_allowed",
-            f"{call.method} {_shown(call.path)} is not open on this gateway: its model cannot be "
+            f"{call.method} {_shown(call, call.path)} is not open on this gateway: its model cannot be "
             f"checked against your key's policy. Open endpoints: {_open_endpoints()}.",
             key=key,
         )
@@ -148,7 +152,7 @@ def _check_endpoint(key: Key, call: Call) -> Refused | None:
 def _no_such_endpoint(key: Key, call: Call) -> Refused:
     return Refused(
         "unknown_endpoint",
-        f"There is no {call.method} {_shown(call.path)} on this gateway. "
+        f"There is no {call.method} {_shown(call, call.path)} on this gateway. "
         f"Open endpoints: {_open_endpoints()}.",
         key=key,
     )
@@ -159,8 +163,10 @@ def _open_endpoints() -> str:
     return ", ".join([*names, f"GET {MODELS_PATH}"])
 
 
-def _shown(path: str) -> str:
-    return path if len(path) <= 80 else path[:80] + "…"
+def _shown(call: Call, sent: str) -> str:
+    # People paste their key where a path or a model belongs; a message goes to the log.
+    text = sent.replace(call.api_key, "…") if call.api_key else sent
+    return text if len(text) <= 80 else text[:80] + "…"
 
 
 def _check_body(key: Key, call: Call) -> Refused | None:
@@ -169,20 +175,24 @@ def _check_body(key: Key, call: Call) -> Refused | None:
         param = "model" if code == "model_missing" else None
         return Refused(code, message, param=param, key=key)
     if call.model is None:
-        # request.lua always says one or the other; silence means that it did not run.
-        return Refused("internal_error", "The gateway could not read this request.", key=key)
+        # request.lua always says one or the other; silence means that it failed.
+        return _unread(key)
     return None
+
+
+def _unread(key: Key) -> Refused:
+    return Refused("internal_error", "The gateway could not read this request.", key=key)
 
 
 def _check_alias(snapshot: Snapshot, key: Key, call: Call) -> Granted | Refused:
     name = call.model or ""
     if name not in key.models:
-        return _model_refused(snapshot, key, name)
+        return _model_refused(snapshot, key, call, name)
     alias = snapshot.aliases[name]
     if call.endpoint not in alias.endpoints:
         return Refused(
             "endpoint_not_allowed",
-            f"Model {name} does not serve {call.path}; it serves "
+            f"Model {name} does not serve {_shown(call, call.path)}; it serves "
             f"{', '.join('/v1/' + endpoint for endpoint in sorted(alias.endpoints))}.",
             param="model",
             key=key,
@@ -191,11 +201,11 @@ def _check_alias(snapshot: Snapshot, key: Key, call: Call) -> Granted | Refused:
     return Granted(key, alias)
 
 
-def _model_refused(snapshot: Snapshot, key: Key, name: str) -> Refused:
+def _model_refused(snapshot: Snapshot, key: Key, call: Call, name: str) -> Refused:
     if name not in snapshot.aliases:
         return Refused(
             "model_not_found",
-            f"There is no model '{_shown(name)}' on this gateway. "
+            f"There is no model '{_shown(call, name)}' on this gateway. "
             f"GET {MODELS_PATH} lists the ones your key may call.",
             param="model",
             key=key,

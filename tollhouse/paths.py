@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent
 
-ENVOY_DIR = (
-    _CHECKOUT / "envoy" if (_CHECKOUT / "envoy/envoy.yaml").exists() else _PACKAGE / "_envoy"
-)
+
+def _envoy_dir() -> Path:
+    # Another folder can be named: a site's own copy, or a test's, broken on purpose.
+    if named := os.environ.get("TOLLHOUSE_ENVOY_DIR"):
+        return Path(named)
+    checkout = _CHECKOUT / "envoy"
+    return checkout if (checkout / "envoy.yaml").exists() else _PACKAGE / "_envoy"
+
+
+ENVOY_DIR = _envoy_dir()
 EXAMPLE_POLICIES = _CHECKOUT / "policies"

@@ -104,7 +104,8 @@ local function next_value(reader, p)
       end
       return read_key(reader, p)
     elseif c ~= (kind == ARRAY and 93 or 125) then
-      return fail(reader, "expected a comma or the end of the " .. (kind == ARRAY and "array" or "object"), p)
+      local container = kind == ARRAY and "array" or "object"
+      return fail(reader, "expected a comma or the end of the " .. container, p)
     end
     pop(reader)
     if reader.depth == 0 then
@@ -184,9 +185,9 @@ end
 -- `raw` as spelled, both without quotes; spans include them), and the place of its closing brace.
 -- Returns nil and a message with a position when it is not strict JSON.
 -- `watch` (optional, and so is all in it) limits the reading and sees what is inside:
---   max_members, max_name_bytes     of the object itself; more members, or a longer name, are errors
---   on_key(watch, s, first, last, escaped)     each member name at any depth; true marks its value
---   on_marked_string(watch, s, first, last)    each string that is a marked value, or a member of one
+--   max_members, max_name_bytes   of the object itself: more members, or a longer name, are errors
+--   on_key(watch, s, first, last, escaped)    each member name at any depth; true marks its value
+--   on_marked_string(watch, s, first, last)   each string that is marked, or a member of what is
 function M.members(s, pos, watch)
   local reader = new_reader(s, watch)
   local start, c = skip_space(s, pos)

@@ -57,13 +57,6 @@ local function fold(name)
   return (gsub(gsub(folded, "\197\191", "s"), "\226\132\170", "k"))
 end
 
-local function is_ambiguous(member, governed)
-  if governed[member.key] then
-    return member.key ~= member.raw
-  end
-  return governed[fold(member.key)] == true
-end
-
 -- Metadata travels as protobuf, whose readers drop a whole message over one malformed string: a
 -- name or a model that is not UTF-8 could otherwise keep a request out of the ledger.
 local function is_utf8(s)
@@ -92,7 +85,8 @@ local function by_name(reading, members, governed, prefix)
     local key = member.key
     local meant = fold(key)
     if governed[meant] and (key ~= meant or key ~= member.raw) then
-      local message = format("Spell the parameter `%s%s` exactly so, without escapes.", prefix, meant)
+      local name = prefix .. meant
+      local message = format("Spell the parameter `%s` exactly so, without escapes.", name)
       refuse(reading, "ambiguous_body", message)
     elseif not is_utf8(key) then
       refuse(reading, "invalid_body", "The body has a parameter whose name is not UTF-8.")
@@ -177,7 +171,7 @@ end
 
 local function model_name(reading, member)
   if not member then
-    return refuse(reading, "model_missing", "Name a model: the body needs a string parameter `model`.")
+    return refuse(reading, "model_missing", "Name a model: the body needs a string `model`.")
   elseif first_byte(reading, member) ~= 34 then
     return refuse(reading, "model_missing", "`model` must be a string.")
   elseif member.value_end - member.value_start > 6 * MAX_MODEL_BYTES + 1 then -- even if all escaped
@@ -206,13 +200,17 @@ local function include_usage_member(reading, options)
   return by_name(reading, members, GOVERNED_OPTION, "stream_options.").include_usage
 end
 
+local function span_of(member)
+  return { member.value_start, member.value_end }
+end
+
 local function spans_of(members, include_usage)
   local spans = {}
   for _, member in ipairs(members) do
-    spans[member.key] = { member.value_start, member.value_end }
+    spans[member.key] = span_of(member)
   end
   -- Set in any case: a top-level member may bear this very name.
-  spans[M.INCLUDE_USAGE] = include_usage and { include_usage.value_start, include_usage.value_end } or nil
+  spans[M.INCLUDE_USAGE] = include_usage and span_of(include_usage) or nil
   return spans
 end
 

@@ -68,8 +68,11 @@ local function force_usage(plan)
     end
   elseif options and byte(plan.s, options[1]) == OPEN_OBJECT then
     local inside = options[1] + 1
-    local comma = find(plan.s, "^[ \t\r\n]*}", inside) and "" or ","
-    insert(plan.edits, { first = inside, last = inside - 1, text = '"include_usage":true' .. comma })
+    local text = '"include_usage":true'
+    if not find(plan.s, "^[ \t\r\n]*}", inside) then
+      text = text .. ","
+    end
+    insert(plan.edits, { first = inside, last = inside - 1, text = text })
   else
     set(plan, "stream_options", '{"include_usage":true}')
   end

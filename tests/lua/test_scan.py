@@ -224,6 +224,11 @@ def test_numbers_count_in_any_legal_spelling() -> None:
     assert scan(with_member('"max_tokens":0'))["max_tokens"] == 0
 
 
+def test_the_largest_values_allowed_pass() -> None:
+    assert scan(with_member('"n":128'))["n"] == 128
+    assert scan(with_member('"max_tokens":9007199254740992'))["max_tokens"] == 2**53
+
+
 def test_the_largest_of_the_token_caps_counts() -> None:
     assert (
         scan(with_member('"max_tokens":5,"max_completion_tokens":70,"max_output_tokens":6'))[
@@ -271,6 +276,11 @@ def test_the_bytes_of_a_data_url_in_a_media_part_are_not_text(part: str) -> None
         '"messages":[{"content":[{"image_url":{"x":{"url":"%s"}}}]}]',
         '"messages":[{"content":[{"image_url":"http://x","text":"%s"}]}]',
         '"messages":[{"content":[{"image_url":"x%s"}]}]',
+        '"messages":[{"content":[{"image_url":"at:%s"}]}]',
+        '"messages":[{"content":[{"image_url":"dat:%s"}]}]',
+        '"messages":[{"content":[{"image_url":"Xata:%s"}]}]',
+        '"messages":[{"content":[{"image_url":"daXX:%s"}]}]',
+        '"messages":[{"content":[{"image_url":"datab%s"}]}]',
     ],
 )
 def test_text_cannot_hide_from_the_count_behind_a_data_prefix(member: str) -> None:

@@ -178,7 +178,7 @@ def test_the_cap_in_force_is_the_smaller_of_the_clients_and_the_policys(
 )
 def test_spans_that_do_not_fit_the_body_raise(spans: dict[str, list[int]]) -> None:
     body = b'{"model":"9"}'
-    LUA.call("splice", "rewrite", body, {"model": [10, 12]}, CLAMP)
+    LUA.call("splice", "rewrite", body, {"model": [10, 12], "whole": [1, 13]}, CLAMP)
     with pytest.raises(LuaError, match=r"span|overlapping"):
         LUA.call("splice", "rewrite", body, spans, CLAMP | {"max_output_tokens": 1})
 

@@ -1,0 +1,158 @@
+"""Whatever breaks inside the gateway, no request goes to a provider unread, unchecked or unrewritten.
+
+One gateway runs on copies of the Lua files in which the header `x-break` makes a chosen line fail.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import e2e_policy
+from tests.support.gateway import Gateway, launch, running, wait_for
+from tollhouse.paths import ENVOY_DIR
+
+# By file: (line that stays, what goes before it), for one value of x-break each.
+BREAKS = {
+    "request.lua": [
+        ("  local ok, problem = pcall(read, handle)", "request, before anything"),
+        ("  local facts, code, message = scan.chat_like(bytes)", "request, while reading"),
+    ],
+    "rewrite.lua": [
+        ("    local ok, problem = pcall(rewrite, handle, provider)", "rewrite, before anything"),
+        ("  handle:body():setBytes(rewritten)", "rewrite, before the new body"),
+        ("  metadata = handle:streamInfo():dynamicMetadata()\n", "rewrite, after the new body"),
+    ],
+    "response.lua": [
+        ("  local ok, problem = pcall(read, handle)", "response, before anything"),
+        ('  local request = handle:streamInfo():dynamicMetadata():get("tollhouse.request")\n'
+         "  if content_type", "response, while reading"),
+    ],
+}  # fmt: skip
+# By file: (old, new), where failing is not raising.
+CHANGES = {
+    "request.lua": [
+        ('  set("model", facts.model)', '  if BROKEN ~= "no model" then set("model", facts.model) end'),
+        ('  set("n", ', '  if BROKEN ~= "no n" then set("n", '),
+        ("facts.n))\n", "facts.n)) end\n"),
+        ("  local facts, code", '  BROKEN = handle:headers():get("x-break")\n  local facts, code'),
+    ],
+    "rewrite.lua": [
+        (
+            "  local rewritten = splice",
+            '  if handle:headers():get("x-break") == "splice" then rules.model = nil end\n'
+            '  if handle:headers():get("x-break") == "silence" then return end\n'
+            "  local rewritten = splice",
+        ),
+    ],
+}
+
+
+def broken_copy(directory: Path) -> Path:
+    """Our Envoy files, breakable by header."""
+    copy = Path(shutil.copytree(ENVOY_DIR, directory))
+    for name in BREAKS:
+        path = copy / "lua" / name
+        text = path.read_text()
+        for old, new in CHANGES.get(name, []):
+            text = _replaced(text, old, new)
+        for line, when in BREAKS[name]:
+            check = f'  if handle:headers():get("x-break") == "{when}" then error("broken") end\n'
+            text = _replaced(text, line, check + line)
+        path.write_text(text)
+    return copy
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1, f"not once in the script: {old}"
+    return text.replace(old, new)
+
+
+@pytest.fixture(scope="module")
+def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    root = tmp_path_factory.mktemp("breakable")
+    env = {"TOLLHOUSE_ENVOY_DIR": str(broken_copy(root / "envoy"))}
+    with running(e2e_policy.write(root / "policies"), root / "run", env=env) as gateway:
+        yield gateway
+
+
+def test_without_a_break_the_copy_serves(breakable: Gateway) -> None:
+    breakable.forget()
+    assert breakable.chat("app").status_code == 200
+    assert len(breakable.received()) == 1
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "request, before anything",
+        "request, while reading",
+        "no model",
+        "rewrite, before anything",
+        "splice",
+        "silence",
+        "rewrite, before the new body",
+        "rewrite, after the new body",
+    ],
+)
+def test_a_script_that_fails_on_the_way_in_stops_the_request(breakable: Gateway, when: str) -> None:
+    breakable.forget()
+    answer = breakable.chat("app", {"x-break": when})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert breakable.received() == []
+    line = breakable.log_line(answer.headers["x-request-id"])
+    assert (line["status"], line["decision"]) == (500, "internal_error")
+
+
+@pytest.mark.parametrize("when", ["splice", "silence"])
+def test_a_request_that_was_stopped_costs_nothing(breakable: Gateway, when: str) -> None:
+    before = breakable.metric("ratelimit_service", "tollhouse_settlements_total", source="none")
+    answer = breakable.chat("app", {"x-break": when})
+    line = breakable.log_line(answer.headers["x-request-id"])
+    assert line["reservation"]["reservation_id"]
+    assert "usage" not in line
+    wait_for(
+        lambda: (
+            breakable.metric("ratelimit_service", "tollhouse_settlements_total", source="none")
+            > before
+        ),
+        "the settlement at nothing",
+    )
+
+
+def test_a_descriptor_that_lacks_a_fact_is_not_admitted(breakable: Gateway) -> None:
+    breakable.forget()
+    answer = breakable.chat("app", {"x-break": "no n"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "ledger_unavailable")
+    assert breakable.received() == []
+    assert "no n in the descriptor" in breakable.stderr_of("ratelimit_service")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("when", ["response, before anything", "response, while reading"])
+def test_a_script_that_fails_on_the_way_back_leaves_an_answer_charged_by_estimate(
+    breakable: Gateway, when: str, stream: bool
+) -> None:
+    answer = breakable.chat("app", {"x-break": when}, stream=stream)
+    assert answer.status_code == 200
+    assert "tok12" in answer.text
+    usage = breakable.log_line(answer.headers["x-request-id"])["usage"]
+    assert usage["usage_source"] == "estimated"
+    assert usage["input_tokens"] > 0
+
+
+@pytest.mark.parametrize("name", ["request.lua", "rewrite.lua"])
+def test_a_script_that_does_not_parse_keeps_the_gateway_from_starting(
+    tmp_path: Path, policies: Path, name: str
+) -> None:
+    copy = Path(shutil.copytree(ENVOY_DIR, tmp_path / "envoy"))
+    script = copy / "lua" / name
+    script.write_text(script.read_text() + "\nthis is no Lua\n")
+    process = launch(policies, tmp_path / "run", env={"TOLLHOUSE_ENVOY_DIR": str(copy)})
+    assert process.wait(timeout=60) == 1
+    said = (tmp_path / "run/up.log").read_text()
+    assert "envoy" in said.lower()
+    assert f"{name}:" in said
