@@ -60,6 +60,8 @@ local function stream(handle, hide, started)
     save_progress(handle, reader, known)
     known = reader.usage
   end
+  reader:finish() -- a last event that was never closed can still report usage
+  save_progress(handle, reader, known)
 end
 
 -- The bytes pass as they come; a copy is kept to read the usage from the whole.

@@ -13,6 +13,7 @@ local concat = table.concat
 
 local CR, LF, COLON = 13, 10, 58
 local MAX_EVENT_BYTES = 8 * 1024 * 1024
+local MAX_SEARCHED_BYTES = 65536 -- a part is searched each time that it grows
 
 -- Nearly every event is one line, `data:…`, and an empty one after LF.
 local function is_single_line(event)
@@ -97,13 +98,14 @@ local function take(self, event)
   return nothing_else and self.hide
 end
 
+-- The whole event, and how much of it was sent before it was complete.
 local function take_held(self, more)
-  local event = self.held == 0 and more or concat(self.parts) .. more
+  local event, sent = self.held == 0 and more or concat(self.parts) .. more, self.sent
   if self.held > 0 then
-    self.parts, self.held = {}, 0
+    self.parts, self.held, self.sent = {}, 0, 0
   end
   self.edge = ""
-  return event
+  return event, sent
 end
 
 local function hold(self, tail)
@@ -112,10 +114,30 @@ local function hold(self, tail)
   self.edge = sub(tail, -1) -- an empty line may lie across the chunks
 end
 
+-- Whether a part of an event can still become one that only reports usage: not once its data is
+-- no object, or has a choice.
+local function may_be_hidden(part)
+  if find(part, "^data: ?[^ {]") then
+    return false
+  end
+  return #part > MAX_SEARCHED_BYTES or not find(part, '"choices"%s*:%s*%[%s*{')
+end
+
+-- What can be sent of an event that is not complete: nothing can be sent once the stream has
+-- ended, and not every provider closes its last event.
+local function send_ahead(self, out)
+  local part = concat(self.parts)
+  if not may_be_hidden(part) then
+    out[#out + 1] = sub(part, self.sent + 1)
+    self.sent = #part
+  end
+end
+
 -- An event beyond all measure is let through unread, and so is a usage event after it: holding
 -- on could fill the proxy's memory.
 local function let_go(self, out)
-  out[#out + 1] = take_held(self, "")
+  local event, sent = take_held(self, "")
+  out[#out + 1] = sub(event, sent + 1)
   self.hide = false
 end
 
@@ -137,10 +159,10 @@ local function take_events(self, chunk, out)
   local has_cr = find(window, "\r", 1, true) ~= nil
   local last = boundary(window, 1, has_cr)
   while last do
-    local event = take_held(self, sub(chunk, from, last - offset))
-    self.last_hidden = take(self, event)
+    local event, sent = take_held(self, sub(chunk, from, last - offset))
+    self.last_hidden = take(self, event) and sent == 0
     if not self.last_hidden then
-      out[#out + 1] = event
+      out[#out + 1] = sub(event, sent + 1)
     end
     from = last - offset + 1
     last = boundary(window, last + 1, has_cr)
@@ -149,7 +171,7 @@ local function take_events(self, chunk, out)
 end
 
 -- Takes the next bytes of the stream, cut anywhere; returns the bytes to send on now. Without
--- hiding these are the same. With it, an event is sent once it is complete.
+-- hiding these are the same. With it, an event that may have to be hidden is sent once it is complete.
 function Reader:feed(chunk)
   if chunk == "" then
     return ""
@@ -159,6 +181,9 @@ function Reader:feed(chunk)
   local from = take_events(self, rest, out)
   if from <= #rest then
     hold(self, sub(rest, from))
+    if hiding then
+      send_ahead(self, out)
+    end
   else
     self.after_cr = byte(rest, -1) == CR
   end
@@ -171,9 +196,9 @@ end
 -- The stream has ended. Returns what was still held: an event that its sender never closed, unless
 -- it only reports usage that is to be hidden.
 function Reader:finish()
-  local event = take_held(self, "")
+  local event, sent = take_held(self, "")
   local hidden = take(self, event)
-  return self.hide and not hidden and event or ""
+  return self.hide and not hidden and sub(event, sent + 1) or ""
 end
 
 -- options.hide_usage: bool, keep the event that only reports usage from the client.
@@ -191,6 +216,7 @@ function M.new(options)
     done = false,
     parts = {}, -- of the event that is not complete yet
     held = 0, -- bytes in them
+    sent = 0, -- of these bytes, how many were sent on
     edge = "", -- the last of these bytes
     after_cr = false,
     last_hidden = false,

@@ -211,7 +211,7 @@ def test_an_event_in_several_data_lines_is_read_as_one() -> None:
 
 def test_an_event_without_end_is_let_through_and_not_held() -> None:
     reader = Reader(hide_usage=True)
-    chunk = b"data: ".ljust(1 << 20, b"x")
+    chunk = b": ".ljust(1 << 20, b"x")
     for _ in range(8):
         assert reader.feed(chunk) == b""
     assert reader.feed(chunk) == chunk * 9
@@ -273,3 +273,21 @@ def test_chunks_of_any_size_give_the_same_stream(size: int, line_break: str) -> 
     reader = read((shown + hidden) * 3 + shown, hide=True, size=size)
     assert reader.sent == shown * 4
     assert (reader.events, reader.content_bytes, reader.usage) == (4, 20, COUNTS)
+
+
+@pytest.mark.parametrize(
+    "unfinished",
+    [b"data: [DONE]\n", b'data: {"choices":[{"delta":{"content":"last"}}]}\n', b"data: plain\n"],
+)
+def test_what_cannot_be_a_usage_event_is_sent_before_it_is_complete(unfinished: bytes) -> None:
+    reader = Reader(hide_usage=True)
+    sent = b"".join(reader.feed(unfinished[at : at + 1]) for at in range(len(unfinished)))
+    assert sent == unfinished
+    assert reader.feed(b"\n") == b"\n"
+    assert reader.finish() == b""
+
+
+def test_a_usage_event_behind_other_lines_is_still_hidden() -> None:
+    reader = Reader(hide_usage=True)
+    hidden = b"event: message\n" + event({"choices": [], "usage": USAGE})
+    assert b"".join(reader.feed(hidden[at : at + 1]) for at in range(len(hidden))) == b""
