@@ -187,7 +187,9 @@ def test_the_cost_of_a_line_is_what_the_ledger_charged(gateway: Gateway) -> None
     gateway.settled(gateway.chat("app", model="chat-defaults").headers["x-request-id"])
     before = gateway.metric("ratelimit_service", name, **labels)
     answers = [
-        gateway.chat("app", simulated("cached_tokens=8,completion_tokens=30"), model="chat-defaults"),
+        gateway.chat(
+            "app", simulated("cached_tokens=8,completion_tokens=30"), model="chat-defaults"
+        ),
         gateway.chat("app", simulated("no_usage"), model="chat-defaults"),
         gateway.chat("app", model="chat-defaults", stream=True),
         gateway.chat("app", simulated("status=500"), model="chat-defaults"),

@@ -89,8 +89,9 @@ GOVERNED = {"model", "stream", "stream_options", "n", "max_tokens"} | {
     "max_output_tokens",
 }
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(
-    lambda name: name.split("\0")[0].lower().replace("ſ", "s").replace("\u212a", "k")
-    not in GOVERNED
+    lambda name: (
+        name.split("\0")[0].lower().replace("ſ", "s").replace("\u212a", "k") not in GOVERNED
+    )
 )
 
 

@@ -250,7 +250,11 @@ def test_a_refusal_says_why_in_body_header_and_log_and_nothing_is_sent(
 
 
 def test_a_known_key_is_admitted_as_bearer_or_as_x_api_key(gateway: Gateway) -> None:
-    for headers in (APP, {"x-api-key": test_key("app")}, {"authorization": f"bearer {test_key('app')}"}):
+    for headers in (
+        APP,
+        {"x-api-key": test_key("app")},
+        {"authorization": f"bearer {test_key('app')}"},
+    ):
         caller = Caller(gateway)
         answer = caller.chat(None, headers)
         assert answer.status_code == 200

@@ -35,7 +35,10 @@ BREAKS = {
 # By file: (old, new), where failing is not raising.
 CHANGES = {
     "request.lua": [
-        ('  set("model", facts.model)', '  if BROKEN ~= "no model" then set("model", facts.model) end'),
+        (
+            '  set("model", facts.model)',
+            '  if BROKEN ~= "no model" then set("model", facts.model) end',
+        ),
         ('  set("n", ', '  if BROKEN ~= "no n" then set("n", '),
         ("facts.n))\n", "facts.n)) end\n"),
         ("  local facts, code", '  BROKEN = handle:headers():get("x-break")\n  local facts, code'),

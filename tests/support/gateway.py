@@ -149,7 +149,9 @@ class Gateway:
     def settled(self, request_id: str) -> dict[str, Any]:
         """The access-log line of one request, once it and all logged before it are settled."""
         line = self.log_line(request_id)
-        admitted = [one for one in self.log_lines() if "reservation_id" in one.get("reservation", {})]
+        admitted = [
+            one for one in self.log_lines() if "reservation_id" in one.get("reservation", {})
+        ]
         self.wait_settled(len(admitted))
         return line
 
@@ -186,7 +188,7 @@ class Gateway:
 
     def pid_of(self, part: str) -> int:
         """The process id of a child, by the program it runs (e.g. "ratelimit_service", "envoy")."""
-        listing = subprocess.run(  # noqa: S603
+        listing = subprocess.run(
             ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],  # noqa: S607
             capture_output=True,
             text=True,
@@ -262,7 +264,7 @@ def launch(
     RUN_DIRS.append(run_dir)
     environment = {name: value for name, value in os.environ.items() if name not in _UNSET}
     with (run_dir / "up.log").open("w") as output:
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             [
                 *(sys.executable, "-m", "tollhouse", "up"),
                 *("--policies", str(policies), "--run-dir", str(run_dir)),
