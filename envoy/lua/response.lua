@@ -48,11 +48,10 @@ local function stream(handle, hide, started)
   local known, seen_events
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
-    if length > 0 then
-      local received = chunk:getBytes(0, length)
-      local sent = reader:feed(received)
-      if sent ~= received then chunk:setBytes(sent) end
-    end
+    local received = length > 0 and chunk:getBytes(0, length) or ""
+    -- HTTP/1.1 ends a body by an empty chunk (clusters.py speaks it to every provider).
+    local sent = length > 0 and reader:feed(received) or reader:finish()
+    if sent ~= received then chunk:setBytes(sent) end
     if reader.events > 0 and not seen_events then
       seen_events = true
       save(handle, {first_event_ms = handle:timestamp() - started})
@@ -62,6 +61,16 @@ local function stream(handle, hide, started)
   end
   reader:finish() -- a last event that was never closed can still report usage
   save_progress(handle, reader, known)
+end
+
+-- Compressed, though it was not asked for: nothing in it can be read, or hidden.
+local function unreadable(handle)
+  local bytes = 0
+  for chunk in handle:bodyChunks() do
+    bytes = bytes + chunk:length()
+    save_estimate(handle, 0, bytes)
+  end
+  save(handle, {complete = true})
 end
 
 -- The bytes pass as they come; a copy is kept to read the usage from the whole.
@@ -106,6 +115,7 @@ local function read(handle)
     return failed(handle, status, content_type)
   end
   local request = handle:streamInfo():dynamicMetadata():get("tollhouse.request")
+  if (headers:get("content-encoding") or "identity") ~= "identity" then return unreadable(handle) end
   if content_type:find("text/event-stream", 1, true) then
     return stream(handle, request["include_usage"] ~= "true", handle:timestamp())
   end
