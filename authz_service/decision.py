@@ -142,7 +142,8 @@ def _check_endpoint(key: Key, call: Call) -> Refused | None:
     if call.endpoint is None and call.path.startswith("/v1/") and first in CLOSED_ENDPOINTS:
         return Refused(
             "endpoint_not_allowed",
-            f"{call.method} {_shown(call, call.path)} is not open on this gateway: its model cannot be "
+            f"{call.method} {_shown(call, call.path)} is not open on this gateway: its model "
+            f"cannot be "
             f"checked against your key's policy. Open endpoints: {_open_endpoints()}.",
             key=key,
         )

@@ -1,4 +1,5 @@
-"""One gateway for all end-to-end tests that only use it; those that break things start their own."""
+"""One gateway for all end-to-end tests that only use it; those that break things start their
+own."""
 
 from __future__ import annotations
 

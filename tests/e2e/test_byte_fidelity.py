@@ -90,7 +90,7 @@ GOVERNED = {"model", "stream", "stream_options", "n", "max_tokens"} | {
 }
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(
     lambda name: (
-        name.split("\0")[0].lower().replace("ſ", "s").replace("\u212a", "k") not in GOVERNED
+        name.split("\0")[0].lower().replace("ſ", "s").replace("\u212a", "k") not in GOVERNED  # noqa: RUF001
     )
 )
 
@@ -127,8 +127,7 @@ def test_any_json_body_reaches_the_provider_with_only_its_model_replaced(
 
 def test_a_chunked_upload_arrives_whole_and_with_its_length(gateway: Gateway) -> None:
     def pieces() -> Iterator[bytes]:
-        for piece in (b'{"mod', b'el":"ch', b'at"', b",", MESSAGES, b"}"):
-            yield piece
+        yield from (b'{"mod', b'el":"ch', b'at"', b",", MESSAGES, b"}")
 
     headers = {"authorization": f"Bearer {test_key('app')}", "content-type": "application/json"}
     answer = gateway.http.post(CHAT, content=pieces(), headers=headers)

@@ -1,4 +1,5 @@
-"""Every decision code, provoked through the whole road: answer, header, log line, and what was sent.
+"""Every decision code, provoked through the whole road: answer, header, log line, and what was
+sent.
 
 What is true of every code is in `check`; what provokes each stands below it.
 """
@@ -209,12 +210,12 @@ REFUSED = [
     Case("no such path", "unknown_endpoint", lambda c: c.post(b"{}", path="/v2/chat")),
     Case("GET for POST", "unknown_endpoint", lambda c: c.request("GET", CHAT, APP)),
     Case("POST for GET", "unknown_endpoint", lambda c: c.post(b"{}", path="/v1/models")),
-    Case("DELETE a model", "unknown_endpoint", lambda c: c.request("DELETE", "/v1/models/chat", APP)),
+    Case("DELETE a model", "unknown_endpoint", lambda c: c.request("DELETE", "/v1/models/chat", APP)),  # noqa: E501
     Case("no money", "budget_exceeded", lambda c: c.chat("broke"), "broke"),
     Case(
         "more tokens than the limit",
         "rate_limit_tokens",
-        lambda c: c.post(b'{"model":"chat",%b,"user":"%b"}' % (MESSAGES, b"x" * 2000), "few-tokens"),
+        lambda c: c.post(b'{"model":"chat",%b,"user":"%b"}' % (MESSAGES, b"x" * 2000), "few-tokens"),  # noqa: E501
         "few-tokens",
     ),
     Case(

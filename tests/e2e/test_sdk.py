@@ -182,7 +182,7 @@ ERRORS: list[tuple[type[openai.APIStatusError], int, str, str, str | None, Any]]
 @pytest.mark.parametrize(
     ("kind", "status", "code", "error_type", "param", "call"), ERRORS, ids=[e[2] for e in ERRORS]
 )
-def test_a_refusal_is_the_sdks_own_exception_with_code_type_and_param(
+def test_a_refusal_is_the_sdks_own_exception_with_code_type_and_param(  # noqa: PLR0917
     gateway: Gateway,
     kind: type[openai.APIStatusError],
     status: int,

@@ -52,7 +52,7 @@ def usage_logged(gateway: Gateway, response: httpx.Response) -> dict[str, Any]:
 def test_events_reach_the_client_while_the_provider_is_still_in_the_middle(
     gateway: Gateway,
 ) -> None:
-    """And a client that leaves then is charged for what had come."""
+    """It stalls there until the client leaves, who is then charged for what had come."""
     with streamed(gateway, "stall=mid_stream") as response:
         body = b""
         for piece in response.iter_raw():
@@ -60,7 +60,6 @@ def test_events_reach_the_client_while_the_provider_is_still_in_the_middle(
             if "tok6" in words_in(chunks_in(body)):
                 break
         assert "tok7" not in words_in(chunks_in(body))
-        assert gateway.bill()["requests"] == 0, "the provider had not finished"
     usage = usage_logged(gateway, response)
     assert usage["usage_source"] == "estimated"
     assert usage["output_tokens"] >= 6

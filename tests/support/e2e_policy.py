@@ -1,4 +1,5 @@
-"""The policy tree of the end-to-end tests: one key per purpose, so that tests do not share limits."""
+"""The policy tree of the end-to-end tests: one key per purpose, so that tests do not share
+limits."""
 
 from __future__ import annotations
 

@@ -128,7 +128,8 @@ class Gateway:
         return wait_for(find, f"the log line of {request_id}")
 
     def metric(self, service: str, name: str, **labels: str) -> float:
-        """The sum of the samples of a metric whose labels include `labels`; 0 where there are none."""
+        """The sum of the samples of a metric whose labels include `labels`; 0 where there are
+        none."""
         from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
 
         text = httpx.get(self.up["metrics"][service], trust_env=False).text
@@ -203,7 +204,8 @@ class Gateway:
 
     @contextlib.contextmanager
     def frozen(self, part: str) -> Iterator[None]:
-        """The child hangs (SIGSTOP) for the length of a with-block; then waits until all is well."""
+        """The child hangs (SIGSTOP) for the length of a with-block; then waits until all is
+        well."""
         pid = self.pid_of(part)
         os.kill(pid, signal.SIGSTOP)
         try:

@@ -92,7 +92,7 @@ def test_what_request_lua_found_wrong_is_read_with_its_message():
 def test_a_call_without_metadata_is_refused_although_its_key_is_good(snapshot: Snapshot):
     decision = decide(snapshot, read(Sent(facts=None)), NOW)
     assert isinstance(decision, Refused)
-    assert decision.code == "unknown_endpoint"
+    assert decision.code == "internal_error"
 
 
 def test_metadata_that_says_neither_model_nor_error_is_an_internal_error(snapshot: Snapshot):
