@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tollhouse import contract, keys
 from tollhouse.policy.compiled import Alias, Key, ModelRule, Snapshot
+from tollhouse.policy.rules import ALIAS, KEY_PREFIXES
 
 MODELS_PATH = "/v1/models"
 
@@ -170,6 +171,12 @@ def _shown(call: Call, sent: str) -> str:
     return text if len(text) <= 80 else text[:80] + "…"
 
 
+def _model_shown(call: Call, name: str) -> str:
+    # The message goes to the log: a prompt or a key that was sent as the model stays out of it.
+    is_key = name.startswith(KEY_PREFIXES) or (call.api_key is not None and call.api_key in name)
+    return " of the name you sent" if is_key or ALIAS.fullmatch(name) is None else f" '{name}'"
+
+
 def _check_body(key: Key, call: Call) -> Refused | None:
     if call.body_error is not None:
         code, message = call.body_error
@@ -206,7 +213,7 @@ def _model_refused(snapshot: Snapshot, key: Key, call: Call, name: str) -> Refus
     if name not in snapshot.aliases:
         return Refused(
             "model_not_found",
-            f"There is no model '{_shown(call, name)}' on this gateway. "
+            f"There is no model{_model_shown(call, name)} on this gateway. "
             f"GET {MODELS_PATH} lists the ones your key may call.",
             param="model",
             key=key,

@@ -41,7 +41,8 @@ def test_the_prompts_of_calls_that_pass_or_fail_in_every_way_are_written_nowhere
     marked = [request for request in gateway.received() if MARKED_PROMPT.encode() in request.body]
     assert len(marked) == len(answers) == 2 * len(faults)
     refused = [
-        gateway.chat("app", model=f"{MARKED_PROMPT}", messages=MESSAGES),
+        gateway.chat("app", model=f"{MARKED_PROMPT} as the model", messages=MESSAGES),
+        gateway.chat("app", model="sk-e2e-model", messages=MESSAGES),
         gateway.chat("broke", messages=MESSAGES),
         gateway.chat(None, {"authorization": "Bearer sk-e2e-unknown"}, messages=MESSAGES),
         gateway.chat(None, {"x-api-key": "sk-e2e-unknown"}, messages=MESSAGES),

@@ -20,8 +20,12 @@ from pydantic_core import PydanticCustomError
 from tollhouse.money import usd_to_nano
 from tollhouse.policy.problems import suggestion
 
+KEY_PREFIXES = ("tlh_", "sk-")
+"""How internal keys begin, and those of OpenAI and Anthropic."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
+ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
+"""What the name of an alias can look like."""
 _PARAMETER = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEADER = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
@@ -77,7 +81,7 @@ secret_reference = _pattern(
 
 def alias_name(value: str) -> str:
     """The name of an alias; wider than other names because providers' names are in use."""
-    if not _ALIAS.fullmatch(value) or value.startswith("tag:"):
+    if not ALIAS.fullmatch(value) or value.startswith("tag:"):
         _refuse(
             "must be letters, digits, '.', '_', ':', '/', '@' or '-', beginning with a letter"
             " or digit, at most 128, and not begin with 'tag:'"
@@ -87,7 +91,7 @@ def alias_name(value: str) -> str:
 
 def key_id(value: str) -> str:
     """A key's id. It is logged, so what looks like a key itself is refused."""
-    if value.startswith(("tlh_", "sk-")):
+    if value.startswith(KEY_PREFIXES):
         _refuse("looks like a key, and ids are logged: write a name for the key")
     return name(value)
 

@@ -111,9 +111,15 @@ def test_an_alias_that_does_not_exist_is_not_found_and_is_no_label(snapshot: Sna
     assert (refusal.param, refusal.alias) == ("model", None)
 
 
-def test_a_very_long_name_is_cut_in_the_message(snapshot: Snapshot):
-    refusal = refused(snapshot, replace(CHAT, model="m" * 5000), "model_not_found")
-    assert len(refusal.message) < 300
+@pytest.mark.parametrize(
+    "model", ["m" * 5000, "Summarise this: we are insolvent", "sk-proj-1234", "tlh_abcd", "…"]
+)
+def test_what_was_sent_as_the_model_and_looks_like_none_is_not_repeated(
+    snapshot: Snapshot, model: str
+):
+    refusal = refused(snapshot, replace(CHAT, model=model), "model_not_found")
+    assert refusal.message.startswith("There is no model of the name you sent on this gateway.")
+    assert model not in refusal.message
 
 
 def test_an_alias_is_refused_on_an_endpoint_that_it_does_not_serve(snapshot: Snapshot):
