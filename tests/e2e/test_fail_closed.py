@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support import e2e_policy
@@ -58,6 +59,13 @@ CHANGES = {
         ),
     ],
 }
+
+PROVIDER_WITHOUT_KEY = """\
+  keyless:
+    dialect: openai
+    base_url: {url}/v1
+    api_key: file:{file}
+"""
 
 
 def broken_copy(directory: Path) -> Path:
@@ -161,6 +169,29 @@ def test_a_script_that_fails_on_the_way_back_leaves_an_answer_charged_by_estimat
     usage = breakable.log_line(answer.headers["x-request-id"])["usage"]
     assert usage["usage_source"] == "estimated"
     assert usage["input_tokens"] > 0
+
+
+def test_without_a_credential_nothing_is_sent_or_charged_and_the_caller_learns_whose_fault_it_is(
+    tmp_path: Path, policies: Path
+) -> None:
+    (tmp_path / "empty.key").touch()
+    with running(policies, tmp_path / "run") as gateway:
+        bare = PROVIDER_WITHOUT_KEY.format(url=gateway.up["simulator"], file=tmp_path / "empty.key")
+        models = e2e_policy.MODELS.replace("provider: other", "provider: keyless")
+        e2e_policy.write(policies, providers=e2e_policy.PROVIDERS + bare, models=models)
+
+        def refused() -> httpx.Response | None:
+            gateway.forget()
+            answer = gateway.chat("app", model="chat-other")
+            return answer if "credential" in answer.text else None
+
+        answer = wait_for(refused, "the refusal")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "provider_error")
+        assert answer.headers["x-tollhouse-decision"] == "provider_error"
+        line = gateway.log_line(answer.headers["x-request-id"])
+        assert line["status_details"] == "failed_to_inject_credential"
+        assert "usage" not in line
+        assert gateway.received() == []
 
 
 @pytest.mark.parametrize("name", ["request.lua", "rewrite.lua"])

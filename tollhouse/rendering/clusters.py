@@ -1,7 +1,9 @@
 """Providers' clusters, and the filters every attempt at a provider passes through.
 
-In order: forget whatever the client sent that a provider must not see, rewrite the body, seal it
-(a request that the rewrite did not finish is refused), remove our own headers, add the credential.
+In order: forget whatever the client sent that a provider must not see, add the credential, rewrite
+the body, seal it (a request that the rewrite did not finish is refused), remove our own headers.
+The credential comes before the rewrite, from which on a request counts as sent: one that is refused
+for want of a credential is not charged.
 They run in the cluster, once per attempt, so that a second provider never sees a first one's key.
 """
 
@@ -207,13 +209,13 @@ def provider_cluster(provider: Provider, base_url: str, directory: Path) -> Clus
     name = f"provider.{provider.name}"
     filters = [
         _filter("withhold", _withhold()),
-        _filter("rewrite", _rewrite(provider, base_url, directory / "lua")),
-        _filter("seal", _seal()),
-        _filter("clean", _clean()),
         _filter(
             "envoy.filters.http.credential_injector",
             _credential(provider, directory / "secrets" / f"{provider.name}.json"),
         ),
+        _filter("rewrite", _rewrite(provider, base_url, directory / "lua")),
+        _filter("seal", _seal()),
+        _filter("clean", _clean()),
         _filter("envoy.filters.http.upstream_codec", UpstreamCodec()),
     ]
     return Cluster(
