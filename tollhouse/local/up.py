@@ -26,6 +26,8 @@ from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.rendering import Address, EnvoySettings, TlsFiles, render
 
 _READY_SECONDS = 30.0
+# A service that runs says at once what it lacks; a Redis of one's own may still be starting.
+_PROBLEM_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
 Say = Callable[[str], None]
@@ -101,10 +103,18 @@ class Gateway:
         ]
         child = await self._children.start(f"{name}_service", command)
         await _until(child, ready_file.exists)
-        self._metrics[f"{name}_service"] = (
-            json.loads(ready_file.read_text())["metrics"] + "/metrics"
-        )
-        self._say(f"{name}_service: ready")
+        side_door = json.loads(ready_file.read_text())["metrics"]
+        await self._until_ready(child, f"{side_door}/readyz")
+        self._metrics[child.name] = f"{side_door}/metrics"
+        self._say(f"{child.name}: ready")
+
+    async def _until_ready(self, child: Child, url: str) -> None:
+        deadline = time.monotonic() + _PROBLEM_SECONDS
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while problems := (await client.get(url)).json()["problems"]:
+                if time.monotonic() > deadline:
+                    raise UpError(_not_ready(child, problems, self._settings.redis_url))
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def _start_simulator(self) -> str | None:
         missing = simulated.without_secret(self._holder.current.providers.values())
@@ -213,6 +223,13 @@ class Gateway:
 
 def _is_demo(known: Any, key_id: str) -> bool:
     return key_id in known and known[key_id].sha256 in demo.DEMO_HASHES
+
+
+def _not_ready(child: Child, problems: dict[str, str], redis_url: str | None) -> str:
+    reasons = "; ".join(f"{part}: {reason}" for part, reason in problems.items())
+    # The URL itself may hold a password.
+    hint = " Is the Redis of --redis-url (or REDIS_URL) running?" if redis_url else ""
+    return f"{child.name} is not ready: {reasons}.{hint}\n{child.last_words()}"
 
 
 async def _first(*awaitables: Any) -> Any:
