@@ -1,6 +1,7 @@
 """Keeps the policy in force current while its files are edited."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,11 +21,23 @@ Fingerprint = tuple[tuple[str, int, int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class ReloadResult:
-    """What a reload found. `changed`: it differs from what the reload before found."""
+class Finding:
+    """What a reading of the files found: the snapshot in force, and why it is not that of the files.
 
-    changed: bool
+    `error` is None while it is; `files` then is empty, so that equal policies are equal findings.
+    """
+
+    snapshot: Snapshot
     error: PolicyError | None = None
+    files: Fingerprint = ()
+
+    def says_the_same(self, other: "Finding") -> bool:
+        """Whether there is nothing in it that `other` has not told."""
+        return self._told() == other._told()
+
+    def _told(self) -> tuple[object, ...]:
+        problems = self.error.problems if self.error else None
+        return (self.snapshot.version, problems, self.files)
 
 
 class PolicyHolder:
@@ -37,32 +50,35 @@ class PolicyHolder:
     def __init__(self, directory: Path, *, allow_demo_keys: bool = False) -> None:
         self.directory = directory
         self._allow_demo_keys = allow_demo_keys
+        self._reading = threading.Lock()
         # Taken before the files are read: an edit in between then shows as a difference.
         self._fingerprint = fingerprint(directory)
-        self._current = self._load()
-        self._failed: tuple[object, ...] | None = None
+        self._finding = Finding(self._load())
 
     @property
     def current(self) -> Snapshot:
         """The last good snapshot."""
-        return self._current
+        return self._finding.snapshot
+
+    @property
+    def finding(self) -> Finding:
+        """What the last reading found; the same object until one finds something else."""
+        return self._finding
 
     def is_stale(self) -> bool:
         """Whether the files have changed since they were last read, good or bad."""
         return fingerprint(self.directory) != self._fingerprint
 
-    def reload(self) -> ReloadResult:
-        """Read the files again; a bad policy leaves the last good one in force."""
-        self._fingerprint = fingerprint(self.directory)
-        try:
-            snapshot = self._load()
-        except PolicyError as error:
-            failure = (self._fingerprint, error.problems)
-            changed, self._failed = failure != self._failed, failure
-            return ReloadResult(changed, error)
-        changed = self._failed is not None or snapshot.version != self._current.version
-        self._current, self._failed = snapshot, None
-        return ReloadResult(changed)
+    def reload(self) -> None:
+        """Read the files again, from any thread; a bad policy leaves the last good one in force."""
+        with self._reading:
+            self._fingerprint = fingerprint(self.directory)
+            try:
+                found = Finding(self._load())
+            except PolicyError as error:
+                found = Finding(self.current, error, self._fingerprint)
+            if not found.says_the_same(self._finding):
+                self._finding = found
 
     def _load(self) -> Snapshot:
         return load_snapshot(self.directory, allow_demo_keys=self._allow_demo_keys)
@@ -102,15 +118,20 @@ async def watch(
     that was replaced). Each new finding is reported once: `on_success` for a snapshot now in
     force (also when a bad edit was taken back), `on_failure` for a policy that was not taken.
     """
+    reported = holder.finding
     async for noticed in _ticks(holder.directory, stop):
         # A notification is believed even if the fingerprint agrees: two writes within one tick
         # of the kernel's clock share their time stamps.
         if noticed or await asyncio.to_thread(holder.is_stale):
-            result = await asyncio.to_thread(holder.reload)
-            if result.changed and result.error:
-                on_failure(result.error)
-            elif result.changed:
-                on_success(holder.current)
+            await asyncio.to_thread(holder.reload)
+        # Somebody else may have reloaded: what counts is what has not been reported.
+        if holder.finding is reported:
+            continue
+        reported = holder.finding
+        if reported.error:
+            on_failure(reported.error)
+        else:
+            on_success(reported.snapshot)
 
 
 async def _ticks(directory: Path, stop: asyncio.Event) -> AsyncIterator[bool]:

@@ -124,7 +124,7 @@ def _report_health(checks: health.aio.HealthServicer, readiness: Readiness) -> N
 
 
 def _say_ready(options: Options, side_door: SideDoor) -> None:
-    log.info("ready", extra={"fields": {"listen": options.listen, "metrics": side_door.url}})
+    log.info("listening", extra={"fields": {"listen": options.listen, "metrics": side_door.url}})
     if options.ready_file is not None:
         temporary = options.ready_file.with_suffix(".tmp")
         temporary.write_text(json.dumps({"metrics": side_door.url, "pid": os.getpid()}))

@@ -63,7 +63,7 @@ def test_a_reload_puts_a_good_policy_in_force(tmp_path: Path):
     holder = PolicyHolder(write_tree(tmp_path))
     write_tree(tmp_path, org="org: second\n")
     assert holder.is_stale()
-    assert holder.reload().changed
+    holder.reload()
     assert (holder.current.org.name, holder.is_stale()) == ("second", False)
 
 
@@ -71,9 +71,8 @@ def test_a_bad_policy_keeps_the_last_good_one_in_force(tmp_path: Path):
     holder = PolicyHolder(write_tree(tmp_path))
     before = holder.current
     write_tree(tmp_path, org=BAD)
-    result = holder.reload()
-    assert result.changed
-    assert "unknown field 'orgg'" in str(result.error)
+    holder.reload()
+    assert "unknown field 'orgg'" in str(holder.finding.error)
     assert holder.current is before
 
 
@@ -81,14 +80,28 @@ def test_a_removed_policy_directory_keeps_the_last_good_one_in_force(tmp_path: P
     holder = PolicyHolder(write_tree(tmp_path / "p"))
     before = holder.current
     shutil.rmtree(tmp_path / "p")
-    assert holder.reload().error is not None
+    holder.reload()
+    assert holder.finding.error is not None
     assert holder.current is before
 
 
 def test_the_same_failure_is_new_only_once(tmp_path: Path):
     holder = PolicyHolder(write_tree(tmp_path))
     write_tree(tmp_path, org=BAD)
-    assert [holder.reload().changed for _ in range(3)] == [True, False, False]
+    holder.reload()
+    first = holder.finding
+    holder.reload()
+    assert holder.finding is first
+
+
+def test_another_failure_is_new(tmp_path: Path):
+    holder = PolicyHolder(write_tree(tmp_path))
+    write_tree(tmp_path, org=BAD)
+    holder.reload()
+    first = holder.finding
+    write_tree(tmp_path, org=BAD + "org: x\n")
+    holder.reload()
+    assert holder.finding is not first
 
 
 def test_taking_a_bad_edit_back_is_a_change_although_the_version_is_the_same(tmp_path: Path):
@@ -96,14 +109,27 @@ def test_taking_a_bad_edit_back_is_a_change_although_the_version_is_the_same(tmp
     version = holder.current.version
     write_tree(tmp_path, org=BAD)
     holder.reload()
+    failure = holder.finding
     write_tree(tmp_path)
-    result = holder.reload()
-    assert (result.changed, result.error, holder.current.version) == (True, None, version)
+    holder.reload()
+    assert holder.finding is not failure
+    assert (holder.finding.error, holder.current.version) == (None, version)
 
 
 def test_reading_unchanged_files_again_is_no_change(tmp_path: Path):
     holder = PolicyHolder(write_tree(tmp_path))
-    assert not holder.reload().changed
+    before = holder.finding
+    holder.reload()
+    assert holder.finding is before
+
+
+async def test_what_somebody_else_reloaded_is_reported_all_the_same(tmp_path: Path):
+    async with watched(write_tree(tmp_path)) as watcher:
+        replace(tmp_path / "org.yaml", BAD)
+        assert isinstance(await watcher.next_report(), PolicyError)
+        replace(tmp_path / "org.yaml", "org: repaired\n")
+        watcher.holder.reload()
+        assert await watcher.next_org() == "repaired"
 
 
 def test_a_holder_told_to_allow_demo_keys_does_so_after_a_reload_too(tmp_path: Path):
