@@ -22,7 +22,7 @@ Fingerprint = tuple[tuple[str, int, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a reading of the files found: the snapshot in force, and why it is not that of the files.
+    """What a reading of the files found: the snapshot in force, and why it is not theirs.
 
     `error` is None while it is; `files` then is empty, so that equal policies are equal findings.
     """
