@@ -15,6 +15,8 @@ EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.
 	--access-log /var/log/tollhouse/access.json \
 	--tls-cert /certs/tls.crt --tls-key /certs/tls.key
 
+EXAMPLE_DIR ?= envoy/example
+
 .PHONY: help up install test lint check bench example clean
 
 help:  ## This list
@@ -55,9 +57,9 @@ bench: install  ## Requests/s and p50 of the whole road against a bare Envoy (ne
 	@$(BIN)/python -m bench.run
 
 example: install  ## Render envoy/example again, from policies/
-	@rm -rf envoy/example
-	@$(BIN)/tollhouse render --policies policies --out envoy/example $(EXAMPLE)
-	@rm -r envoy/example/lua
+	@rm -rf $(EXAMPLE_DIR)
+	@$(BIN)/tollhouse render --policies policies --out $(EXAMPLE_DIR) $(EXAMPLE)
+	@rm -r $(EXAMPLE_DIR)/lua
 
 clean:  ## Remove the environment, caches and the run directory
 	rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -26,6 +26,8 @@ app.add_typer(keys, name="keys")
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_INCOMPLETE_TLS = "--tls-cert and --tls-key go together: give both"
+
 Policies = Annotated[Path, typer.Option(help="The policy tree.", file_okay=False)]
 
 
@@ -50,7 +52,7 @@ def up(  # noqa: PLR0913, PLR0917 - one option each
     from tollhouse.local.settings import UpSettings  # noqa: PLC0415
 
     if (tls_cert is None) != (tls_key is None):
-        _fail("--tls-cert and --tls-key go together: give both")
+        _fail(_INCOMPLETE_TLS)
     settings = UpSettings(policies, port, run_dir, redis_url, tls_cert, tls_key, record)
     raise typer.Exit(run_up(settings, out, err))
 
@@ -108,6 +110,10 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
     )
     from tollhouse.rendering.command import render_once, render_watching  # noqa: PLC0415
 
+    if (tls_cert is None) != (tls_key is None):
+        _fail(_INCOMPLETE_TLS)
+    if len({option is None for option in (services_ca, services_cert, services_key)}) > 1:
+        _fail("--services-ca, --services-cert and --services-key go together: give all three")
     try:
         settings = EnvoySettings(
             authz=Address.parse(authz),

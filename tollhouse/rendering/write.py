@@ -12,7 +12,7 @@ from betterproto2 import Message
 from tollhouse.paths import ENVOY_DIR
 from tollhouse.policy.compiled import Provider, Snapshot
 from tollhouse.rendering import clusters, messages, routes, secrets
-from tollhouse.rendering.settings import Address, EnvoySettings
+from tollhouse.rendering.settings import Address, EnvoySettings, RenderError
 
 # Room beside a body of the largest size: the rewritten copy is a little longer.
 BUFFER_SLACK_BYTES = 1 << 20
@@ -30,6 +30,8 @@ def render(
     settings.check()
     out = out.resolve()
     directory = seen_as.absolute() if seen_as else out
+    for path in (directory, settings.access_log):
+        _check_path(path)
     providers = sorted(snapshot.providers.values(), key=lambda provider: provider.name)
     wanted = {
         "envoy.yaml": _bootstrap(snapshot, settings, directory),
@@ -40,6 +42,15 @@ def render(
     }
     # In this order, so that a cluster finds its credential, and a route its cluster.
     return [out / name for name, text in wanted.items() if replace_file(out / name, text)]
+
+
+def _check_path(path: Path) -> None:
+    # It is written between quotes into YAML, and as a pattern into Lua's package.path.
+    if set(str(path)) & set('"\\;?') or not str(path).isprintable():
+        raise RenderError(
+            f"the path {str(path)!r} cannot stand in Envoy's files: choose one without quotes, "
+            "backslashes, semicolons, question marks and control characters."
+        )
 
 
 def replace_file(path: Path, text: str) -> bool:
