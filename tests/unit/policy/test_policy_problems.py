@@ -218,6 +218,12 @@ VALUES = [
             "https:///v1",
             "https://[::1/v1",
             "https://a.example/v 1",
+            "HTTPS://a.example/v1",
+            "' https://a.example/v1'",
+            '"https://a.exam\\tple/v1"',
+            '"https://a.example/v1\\n"',
+            "https://a.example\\v1",
+            "'https://[::1%\"}os.exit()--]/v1'",
         )
     ),
     *(
