@@ -45,12 +45,15 @@ def run_up(settings: UpSettings, out: Console, err: Console) -> int:
 
 def _welcome(facts: dict[str, Any]) -> str:
     keys = [f"  {name:<28} {key}" for name, key in facts["keys"].items()]
+    places = {
+        "access log": facts["access_log"],
+        "Envoy admin": facts["admin_endpoint"],
+        **{f"metrics of {name}": url for name, url in facts["metrics"].items()},
+    }
     lines = [
         "",
-        f"Tollhouse is up:  {facts['endpoint']}/v1",
-        f"access log        {facts['access_log']}",
-        f"Envoy admin       {facts['admin_endpoint']}",
-        *(f"metrics           {url}" for url in facts["metrics"].values()),
+        f"Tollhouse is up: {facts['endpoint']}/v1",
+        *(f"  {name:<28} {where}" for name, where in places.items()),
     ]
     if keys:
         lines += ["", "Demo keys (public, they work here only):", *keys]
