@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, NoReturn, Optional
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from tollhouse import keys as key_material
 from tollhouse.paths import EXAMPLE_POLICIES
@@ -23,8 +26,9 @@ app = typer.Typer(
 keys = typer.Typer(help="Internal keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# What is printed is data too: `models.yaml:100:15` holds no emoji.
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 _INCOMPLETE_TLS = "--tls-cert and --tls-key go together: give both"
 
@@ -48,8 +52,9 @@ def up(  # noqa: PLR0913, PLR0917 - one option each
 
     Providers whose secret is not set are played by a simulator. Ctrl-C stops everything.
     """
-    from tollhouse.local.command import run_up  # noqa: PLC0415 - needs the `local` extra
-    from tollhouse.local.settings import UpSettings  # noqa: PLC0415
+    with _local_extra():
+        from tollhouse.local.command import run_up  # noqa: PLC0415 - takes a second to import
+        from tollhouse.local.settings import UpSettings  # noqa: PLC0415
 
     if (tls_cert is None) != (tls_key is None):
         _fail(_INCOMPLETE_TLS)
@@ -127,8 +132,8 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
             else None,
         )
         run = render_watching if watch else render_once
-        run(policies, settings, out_dir, seen_as or out_dir, out.print)
-    except (RenderError, PolicyError) as error:
+        run(policies, settings, out_dir, seen_as or out_dir, _say)
+    except (RenderError, PolicyError, OSError) as error:
         _fail(str(error))
 
 
@@ -159,13 +164,27 @@ def simulate(
     record: Annotated[bool, typer.Option(help="Keep what it receives.")] = False,
 ) -> None:
     """Run the simulated OpenAI-dialect provider alone."""
-    from tollhouse.simulator import Settings, run  # noqa: PLC0415 - needs the `local` extra
+    with _local_extra():
+        from tollhouse.simulator import Settings, run  # noqa: PLC0415
 
     run(Settings(keys=(key,), port=port, record=record))
 
 
-def _fail(message: str) -> None:
-    err.print(f"[red]error:[/red] {message}")
+@contextlib.contextmanager
+def _local_extra() -> Iterator[None]:
+    """The programs and packages of the `local` extra, which a service's image does not hold."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is not installed: pip install 'tollhouse[local]'")
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False)
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(f"[red]error:[/red] {escape(message)}")
     raise typer.Exit(1)
 
 

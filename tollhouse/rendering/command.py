@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,9 +27,8 @@ def render_once(
 def render_watching(
     policies: Path, settings: EnvoySettings, out: Path, seen_as: Path, say: Say
 ) -> None:
-    """As `render_once`, and then until interrupted; a bad edit changes nothing and is said."""
+    """As `render_once`, and then until a signal; a bad edit changes nothing and is said."""
     holder = PolicyHolder(policies)
-    _render(holder.current, settings, out, seen_as, say)
 
     def adopt(snapshot: Snapshot) -> None:
         _render(snapshot, settings, out, seen_as, say)
@@ -37,7 +37,11 @@ def render_watching(
         say(f"policy refused, the last good one stays in force:\n{error}")
 
     async def follow() -> None:
-        await watch(holder, asyncio.Event(), on_success=adopt, on_failure=refuse)
+        stop = asyncio.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        adopt(holder.current)
+        await watch(holder, stop, on_success=adopt, on_failure=refuse)
 
     asyncio.run(follow())
 
