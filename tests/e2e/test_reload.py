@@ -80,11 +80,14 @@ def test_an_alias_taken_from_the_list_is_refused(edited: Edited) -> None:
 
 
 def test_a_lower_limit_refuses_and_a_higher_one_admits_again(edited: Edited) -> None:
-    low = e2e_policy.key("counted", "  limits: {requests_per_minute: 2}")
-    edited.write("teams__web", e2e_policy.TEAM + low)
+    low = e2e_policy.key("counted", "  limits: {requests_per_minute: 1}")
+    high = e2e_policy.TEAM + low.replace("minute: 1", "minute: 1000")
+    edited.write("teams__web", high)
     edited.soon(lambda: edited.status("counted") == 200, "the key")
-    edited.soon(lambda: edited.status("counted") == 429, "the limit")
-    edited.write("teams__web", e2e_policy.TEAM + low.replace("minute: 2", "minute: 20"))
+    assert edited.status("counted") == 200
+    edited.write("teams__web", e2e_policy.TEAM + low)
+    edited.soon(lambda: edited.status("counted") == 429, "the lower limit")
+    edited.write("teams__web", high)
     edited.soon(lambda: edited.status("counted") == 200, "the higher limit")
 
 
@@ -169,10 +172,11 @@ def delete_and_create(policies: Path, text: str) -> None:
     path.write_text(text)
 
 
-def write_twice(policies: Path, text: str) -> None:
-    half = text[: len(text) // 2]
-    (policies / "teams/web.yaml").write_text(half)
-    (policies / "teams/web.yaml").write_text(text)
+def write_in_pieces(policies: Path, text: str) -> None:
+    with (policies / "teams/web.yaml").open("w") as file:
+        for start in range(0, len(text), 100):
+            file.write(text[start : start + 100])
+            file.flush()
 
 
 def another_file(policies: Path, text: str) -> None:
@@ -180,12 +184,22 @@ def another_file(policies: Path, text: str) -> None:
     (policies / "teams/frontend.yaml").write_text(text)
 
 
-@pytest.mark.parametrize("save", [rename, delete_and_create, write_twice, another_file])
+@pytest.mark.parametrize("save", [rename, delete_and_create, write_in_pieces, another_file])
 def test_however_an_editor_saves_the_edit_is_seen(
     edited: Edited, save: Callable[[Path, str], None]
 ) -> None:
     save(edited.policies, e2e_policy.TEAM + e2e_policy.key("saved"))
     edited.soon(lambda: edited.status("saved") == 200, "the edit")
+
+
+def test_a_half_written_file_is_not_taken_and_its_completion_is(edited: Edited) -> None:
+    text = e2e_policy.TEAM + e2e_policy.key("completed")
+    edited.write("teams__web", text[: text.index("sha256")])
+    edited.soon(lambda: edited.stale() == [1, 1], "tollhouse_policy_stale")
+    assert edited.status("app") == 200
+    edited.write("teams__web", text)
+    edited.soon(lambda: edited.status("completed") == 200, "the completion")
+    edited.soon(lambda: edited.stale() == [0, 0], "tollhouse_policy_stale")
 
 
 def test_the_swap_of_a_mounted_configmap_is_seen(tmp_path: Path) -> None:
@@ -207,7 +221,11 @@ def test_the_swap_of_a_mounted_configmap_is_seen(tmp_path: Path) -> None:
 # Bad edits
 
 BAD = {
-    "broken YAML": ("models", "models:\n  chat: {provider: openai\n", "models.yaml:3"),
+    "broken YAML": (
+        "models",
+        "models:\n  chat: {provider: openai\n",
+        "models.yaml:3:1: not valid YAML",
+    ),
     "an unknown field": (
         "org",
         e2e_policy.ORG + "max_requests: 3\n",
@@ -218,7 +236,7 @@ BAD = {
         e2e_policy.TEAM.replace("[chat, ", "[chatt, "),
         "teams/web.yaml:5:22: unknown model 'chatt': did you mean 'chat'?",
     ),
-    "an empty file": ("providers", "", "providers.yaml"),
+    "an empty file": ("providers", "", "providers.yaml:1:1: the file is empty"),
 }
 
 
