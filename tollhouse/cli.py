@@ -71,7 +71,9 @@ def check(
         snapshot = load_snapshot(policies)
     except PolicyError as error:
         for problem in error.problems:
-            err.print(f"{policies}/{problem}", markup=False)
+            # A tree that is not there is itself the place.
+            folder = "" if problem.file == str(policies) else f"{policies}/"
+            err.print(f"{folder}{problem}", markup=False)
         err.print(f"{len(error.problems)} problem(s): this policy would not be taken.")
         raise typer.Exit(1) from None
     out.print(
