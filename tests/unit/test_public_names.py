@@ -1,0 +1,143 @@
+"""The names that others build on, and that Envoy, Lua and Python each write for themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.policy import write_tree
+from tollhouse import contract
+from tollhouse.paths import ENVOY_DIR
+from tollhouse.policy.compiler import load_snapshot
+from tollhouse.rendering import routes
+
+TEXT = (ENVOY_DIR / "envoy.yaml").read_text()
+MANAGER = yaml.safe_load(TEXT)["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][
+    0
+]["typed_config"]
+FILTERS = {one["name"]: one["typed_config"] for one in MANAGER["http_filters"]}
+LOGS = {one["name"]: one["typed_config"] for one in MANAGER["access_log"]}
+LUA = {path.name: path.read_text() for path in sorted((ENVOY_DIR / "lua").glob("*.lua"))}
+
+
+def test_the_names_that_dashboards_and_clients_build_on_stay() -> None:
+    names = {name: value for name, value in vars(contract).items() if name.isupper()}
+    assert names == {
+        "REQUEST": "tollhouse.request",
+        "GRANT": "envoy.filters.http.ext_authz",
+        "RESERVATION": "envoy.filters.http.ratelimit",
+        "RESPONSE": "tollhouse.response",
+        "PROVIDER_HEADER": "x-tollhouse-provider",
+        "DECISION_HEADER": "x-tollhouse-decision",
+        "REWRITTEN_HEADER": "x-tollhouse-rewritten",
+        "ANSWERED_HEADER": "x-tollhouse-answered-by",
+        "GRANT_DESCRIPTORS": ("key_id", "alias"),
+        "REQUEST_DESCRIPTORS": ("endpoint", "text_bytes", "media_parts", "max_tokens", "n"),
+        "RATE_LIMIT_DOMAIN": "tollhouse",
+        "ACCESS_LOG_NAME": "tollhouse",
+        "CHAT": "chat/completions",
+        "EMBEDDINGS": "embeddings",
+        "ENDPOINTS": {"chat/completions", "embeddings"},
+    }
+
+
+# Metadata namespaces
+
+
+def test_the_services_write_where_envoy_puts_what_their_filters_say() -> None:
+    assert FILTERS[contract.GRANT]["metadata_context_namespaces"] == [contract.REQUEST]
+    assert FILTERS[contract.RESERVATION]["domain"] == contract.RATE_LIMIT_DOMAIN
+    assert LOGS["settlement"]["common_config"]["log_name"] == contract.ACCESS_LOG_NAME
+
+
+def test_the_audit_log_reads_only_namespaces_that_somebody_writes() -> None:
+    logged = json.dumps(LOGS["audit"]["log_format"]["json_format"])
+    read = re.findall(r"DYNAMIC_METADATA(?:\(|\W+param\W+)([a-z_.]+)", logged)
+    assert len(read) == logged.count("DYNAMIC_METADATA")
+    assert set(read) == {
+        contract.REQUEST,
+        contract.GRANT,
+        contract.RESERVATION,
+        contract.RESPONSE,
+    }
+
+
+def _written(script: str) -> set[str]:
+    """Namespaces that a Lua script writes, by name or by the constant it keeps the name in."""
+    names = set(re.findall(r'metadata:set\("([a-z.]+)"', LUA[script]))
+    return names | set(re.findall(r'^local NAMESPACE = "(.+)"$', LUA[script], re.MULTILINE))
+
+
+def test_lua_writes_the_namespaces_of_the_contract_and_its_own() -> None:
+    # The spans of a body are for rewrite.lua alone: no service is told.
+    assert _written("request.lua") == {contract.REQUEST, "tollhouse.body"}
+    assert _written("rewrite.lua") == _written("response.lua") == {contract.RESPONSE}
+
+
+def test_lua_reads_the_namespaces_of_the_contract_and_its_own() -> None:
+    read = set(re.findall(r'etadata(?:\(\))?:get\("(.+?)"\)', "".join(LUA.values())))
+    assert read == {contract.REQUEST, contract.GRANT, "tollhouse.body"}
+
+
+def test_request_lua_sets_every_fact_that_the_descriptor_carries() -> None:
+    told = set(re.findall(r'\bset\((?:"tollhouse\.request", )?"(\w+)"', LUA["request.lua"]))
+    assert told >= set(contract.REQUEST_DESCRIPTORS)
+
+
+def _descriptor() -> Iterator[tuple[str, str, str]]:
+    for action in asdict(routes.admission_descriptor())["actions"]:
+        metadata = action["metadata"]
+        [segment] = metadata["metadata_key"]["path"]
+        yield metadata["metadata_key"]["key"], segment["key"], metadata["descriptor_key"]
+
+
+def test_the_descriptor_takes_each_fact_from_its_namespace_under_its_name() -> None:
+    grant = [(contract.GRANT, name, name) for name in contract.GRANT_DESCRIPTORS]
+    request = [(contract.REQUEST, name, name) for name in contract.REQUEST_DESCRIPTORS]
+    assert list(_descriptor()) == grant + request
+
+
+# Headers and endpoints
+
+
+def _headers(text: str) -> set[str]:
+    return set(re.findall(r"""["' ](x-tollhouse-[a-z-]*[a-z])["',]""", text))
+
+
+def test_lua_and_envoy_know_no_header_that_the_contract_does_not() -> None:
+    assert _headers(LUA["request.lua"]) == {contract.DECISION_HEADER}
+    assert _headers(LUA["rewrite.lua"]) == {contract.REWRITTEN_HEADER}
+    assert _headers(LUA["response.lua"]) == {contract.DECISION_HEADER, contract.ANSWERED_HEADER}
+    assert _headers(TEXT) == {contract.DECISION_HEADER}
+
+
+def test_a_header_of_ours_is_dropped_when_a_client_sends_it() -> None:
+    removed: list[dict[str, Any]] = FILTERS["edge"]["mutations"]["request_mutations"]
+    [prefix] = [
+        one["remove_on_match"]["key_matcher"]["prefix"]
+        for one in removed
+        if "tollhouse" in str(one)
+    ]
+    ours = {value for name, value in vars(contract).items() if name.endswith("_HEADER")}
+    assert len(ours) == 4
+    assert all(header.startswith(prefix) for header in ours)
+
+
+def test_lua_reads_the_bodies_of_the_endpoints_of_the_contract() -> None:
+    named = dict(re.findall(r'\["/v1/(.+?)"\] = "(.+?)"', LUA["request.lua"]))
+    assert named == {name: name for name in contract.ENDPOINTS}
+
+
+def test_the_names_of_routes_and_clusters_are_the_providers(tmp_path: Path) -> None:
+    provider = load_snapshot(write_tree(tmp_path)).providers["openai"]
+    route, catch_all = routes.route_configuration([provider]).virtual_hosts[0].routes
+    assert (route.name, route.route.cluster) == ("provider.openai", "provider.openai")
+    [header] = route.match.headers
+    assert (header.name, header.string_match.exact) == (contract.PROVIDER_HEADER, "openai")
+    assert catch_all.name == "no_provider"
