@@ -38,7 +38,9 @@ Policies = Annotated[Path, typer.Option(help="The policy tree.", file_okay=False
 @app.command()
 def up(  # noqa: PLR0913, PLR0917 - one option each
     policies: Policies = EXAMPLE_POLICIES,
-    port: Annotated[int, typer.Option(help="Port of the endpoint; 0 picks a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the endpoint; 0 picks a free one.")
+    ] = 8080,
     run_dir: Annotated[Path, typer.Option(help="Sockets, logs, up.json.")] = Path(".run"),
     redis_url: Annotated[
         Optional[str],  # noqa: UP045 - typer reads it
@@ -161,7 +163,7 @@ def keys_new(
 
 @app.command()
 def simulate(
-    port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8090,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8090,
     key: Annotated[str, typer.Option(help="The provider key it accepts.")] = "sim-key",
     record: Annotated[bool, typer.Option(help="Keep what it receives.")] = False,
 ) -> None:

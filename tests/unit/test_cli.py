@@ -221,6 +221,14 @@ def test_render_watch_follows_every_good_edit_until_a_signal(
     assert "Traceback" not in (tmp_path / "said").read_text()
 
 
+@pytest.mark.parametrize("words", ["up --port 65536", "simulate --port -1", "render --what x"])
+def test_an_option_that_cannot_be_is_named_with_status_2(tmp_path: Path, words: str) -> None:
+    shown = tollhouse(*words.split(), cwd=tmp_path)
+    assert words.split()[1] in shown.stderr
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 # The local extra
 
 _WITHOUT = """

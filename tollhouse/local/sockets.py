@@ -1,5 +1,6 @@
 """Where a unix socket of a run directory lives: beside its other files, if the path fits."""
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -29,7 +30,8 @@ def socket_path(run_dir: Path, name: str) -> Path:
 def _private_folder() -> Path:
     # The temp dir is everybody's: in a folder of another user, another server could be waiting.
     folder = Path(tempfile.gettempdir()) / f"tollhouse-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise SocketPathError(f"{folder} is not a folder of ours alone")
