@@ -226,7 +226,7 @@ def provider_cluster(provider: Provider, base_url: str, directory: Path) -> Clus
         per_connection_buffer_limit_bytes=1 << 20,
         circuit_breakers=_no_breakers(),
         load_assignment=messages.load_assignment(name, where),
-        transport_socket=_tls(where.host) if base_url.startswith("https:") else None,
+        transport_socket=_tls(where.host) if urlsplit(base_url).scheme == "https" else None,
         typed_extension_protocol_options={
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": Any.pack(_protocol(filters))
         },

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+
+_TCP = re.compile(
+    r"(\[(?P<ipv6>[^\[\]]*:[^\[\]]*)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})"
+)
 
 
 class RenderError(Exception):
@@ -22,12 +27,12 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """`unix:/run/authz.sock`, `127.0.0.1:8080`, `[::1]:8080`. Raises RenderError."""
-        if text.startswith("unix:"):
+        if text.startswith("unix:/"):
             return cls(path=text.removeprefix("unix:"))
-        host, _, port = text.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
+        found = _TCP.fullmatch(text)
+        if not found or int(found["port"]) > 65535 or (found["ipv6"] and not _ip(found["ipv6"])):
             raise RenderError(f"'{text}' is not an address: write host:port or unix:/path")
-        return cls(host=host.strip("[]"), port=int(port))
+        return cls(host=found["ipv6"] or found["host"], port=int(found["port"]))
 
     @property
     def is_unix(self) -> bool:
@@ -37,21 +42,20 @@ class Address:
     def is_loopback(self) -> bool:
         if self.is_unix or self.host == "localhost":
             return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        ip = _ip(self.host)
+        return ip is not None and ip.is_loopback
 
     @property
     def is_name(self) -> bool:
         """A host name, to be looked up in DNS, rather than an IP address or a socket path."""
-        if self.is_unix:
-            return False
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return True
-        return False
+        return not self.is_unix and _ip(self.host) is None
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,14 @@ class EnvoySettings:
     simulated: dict[str, tuple[str, Path]] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raises RenderError where keys or prompts would cross a network in the clear."""
+        """Raises RenderError for what Envoy cannot listen on, and where keys or prompts would
+        cross a network in the clear."""
+        for option, address in (("--listen", self.listen), ("--admin", self.admin)):
+            if address.is_name:
+                raise RenderError(
+                    f"Envoy listens on IP addresses, not on names: {option} 127.0.0.1:"
+                    f"{address.port} instead of {address.host}:{address.port}, for example."
+                )
         if self.tls is None and not self.listen.is_loopback:
             raise RenderError(
                 f"plain HTTP is for loopback only, and {self.listen.host} is not: keys and prompts "

@@ -14,6 +14,8 @@ from tollhouse.policy.compiled import Provider, Snapshot
 from tollhouse.rendering import clusters, messages, routes, secrets
 from tollhouse.rendering.settings import Address, EnvoySettings, RenderError
 
+# No provider's name begins so.
+_LISTENER_FILE = "secrets/_listener.json"
 # Room beside a body of the largest size: the rewritten copy is a little longer.
 BUFFER_SLACK_BYTES = 1 << 20
 
@@ -41,7 +43,12 @@ def render(
         "rds.json": _discovery([routes.route_configuration(providers)]),
     }
     # In this order, so that a cluster finds its credential, and a route its cluster.
-    return [out / name for name, text in wanted.items() if replace_file(out / name, text)]
+    changed = [out / name for name, text in wanted.items() if replace_file(out / name, text)]
+    # A provider that has left: nobody reads where its secret is any more.
+    for path in (out / "secrets").glob("*.json"):
+        if f"secrets/{path.name}" not in wanted:
+            path.unlink()
+    return changed
 
 
 def _check_path(path: Path) -> None:
@@ -81,7 +88,7 @@ def _secrets(providers: list[Provider], settings: EnvoySettings) -> dict[str, st
         files[f"secrets/{provider.name}.json"] = _discovery([secret])
     if settings.tls:
         certificate = secrets.listener_certificate(settings.tls)
-        files["secrets/listener.json"] = _discovery([certificate])
+        files[_LISTENER_FILE] = _discovery([certificate])
     return files
 
 
@@ -118,7 +125,7 @@ def _json(message: Message) -> str:
 def _listener_tls(settings: EnvoySettings, directory: Path) -> str:
     if settings.tls is None:
         return "null"
-    source = messages.sds("listener", directory / "secrets" / "listener.json")
+    source = messages.sds("listener", directory / _LISTENER_FILE)
     return _json(messages.listener_tls(source))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from tests.support import certificates
 from tollhouse.local import envoy
 from tollhouse.local.processes import Children
 from tollhouse.paths import ENVOY_DIR, EXAMPLE_POLICIES
+from tollhouse.policy.compiler import load_snapshot
+from tollhouse.rendering import Address, EnvoySettings, render
 
 ROOT = EXAMPLE_POLICIES.parent
 EXAMPLE = ROOT / "envoy" / "example"
@@ -33,8 +38,10 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def test_the_example_is_current(tmp_path: Path) -> None:
+    # The environment that runs this test is good enough: make need not install another.
+    here = ["-o", "install", f"BIN={Path(sys.executable).parent}"]
     subprocess.run(
-        ["make", "--silent", "example", f"EXAMPLE_DIR={tmp_path / 'example'}"],  # noqa: S607
+        ["make", "--silent", "example", f"EXAMPLE_DIR={tmp_path / 'example'}", *here],  # noqa: S607
         cwd=ROOT,
         check=True,
         capture_output=True,
@@ -119,3 +126,30 @@ async def test_a_typo_in_a_file_is_refused(tmp_path: Path, name: str) -> None:
     async with envoy_on(folder) as admin:
         refused = await updates(admin, "rejected")
     assert refused[service] == 1
+
+
+async def test_a_provider_that_leaves_is_no_error_to_an_envoy_that_runs(tmp_path: Path) -> None:
+    snapshot, folder = load_snapshot(EXAMPLE_POLICIES), tmp_path / "envoy"
+    settings = EnvoySettings(
+        authz=Address(path="/nobody/authz.sock"),
+        ratelimit=Address(path="/nobody/ratelimit.sock"),
+        access_log=tmp_path / "access.json",
+        listen=Address("127.0.0.1", 0),
+        admin=Address("127.0.0.1", 0),
+    )
+    render(snapshot, settings, folder)
+    async with envoy_on(folder) as admin:
+        fewer = {name: one for name, one in snapshot.providers.items() if name != "mistral"}
+        render(dataclasses.replace(snapshot, providers=fewer), settings, folder)
+        assert not (folder / "secrets/mistral.json").exists()
+        await removed(admin)
+        assert set((await updates(admin, "rejected")).values()) == {0}
+        assert set((await updates(admin, "failure")).values()) == {0}
+
+
+async def removed(admin: envoy.Admin) -> None:
+    async with asyncio.timeout(10):
+        gone = 0
+        while not gone:
+            gone = (await admin.stats("cluster_manager.cluster_removed$")).popitem()[1]
+            await asyncio.sleep(0.02)
