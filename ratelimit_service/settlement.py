@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from ratelimit_service.ledger.types import Settlement, Slot, SlotKind
+from ratelimit_service.ledger.types import LARGEST_AMOUNT, Settlement, Slot, SlotKind
 from tollhouse.money import Price, Usage
 
 NONE, REPORTED, ESTIMATED = "none", "reported", "estimated"
@@ -62,8 +62,9 @@ def settlement(entry: Entry, charged: Charge, time_zone: str) -> Settlement:
     return Settlement(
         reservation_id=entry.reservation_id,
         slots=tuple((slot, _scopes(slot, entry)) for slot in map(parse_slot, entry.slots)),
-        tokens=charged.tokens,
-        cost=charged.cost,
+        # As for claims: what a provider reports past what the ledger counts is the largest amount.
+        tokens=min(charged.tokens, LARGEST_AMOUNT),
+        cost=min(charged.cost, LARGEST_AMOUNT),
         time_zone=time_zone,
     )
 

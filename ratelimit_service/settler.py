@@ -7,12 +7,13 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.types import Settlement
 from ratelimit_service.metrics import Metrics
-from ratelimit_service.settlement import Entry, charge, settlement
+from ratelimit_service.settlement import Charge, Entry, charge, settlement
 from tollhouse.policy.watch import PolicyHolder
 
 log = logging.getLogger("ratelimit_service.settler")
@@ -71,16 +72,14 @@ class Settler:
 
     async def _settle(self, batch: list[Entry]) -> bool:
         started = time.perf_counter()
-        charges = [charge(entry) for entry in batch]
-        zone = self._holder.current.org.time_zone
-        wanted = [settlement(e, c, zone) for e, c in zip(batch, charges, strict=True)]
+        due = list(_due(batch, self._holder.current.org.time_zone))
         try:
-            outcomes = await self._ledger.settle_many(wanted)
+            outcomes = await self._ledger.settle_many([wanted for _, _, wanted in due])
         except LedgerError as error:
             self._metrics.redis_errors.labels("settle").inc()
             log.warning("settlement waits for Redis: %s", error)
             return False
-        for entry, charged, outcome in zip(batch, charges, outcomes, strict=True):
+        for (entry, charged, _), outcome in zip(due, outcomes, strict=True):
             self._metrics.settlements.labels(outcome.value, charged.source).inc()
             if outcome.value not in ("duplicate", "too_old"):
                 self._metrics.charged(entry.team, entry.alias, charged)
@@ -92,6 +91,18 @@ class Settler:
             "stopped with entries that Redis did not take: settle them from the access log",
             extra={"fields": {"entries": len(self._waiting)}},
         )
+
+
+def _due(batch: list[Entry], time_zone: str) -> Iterator[tuple[Entry, Charge, Settlement]]:
+    for entry in batch:
+        charged = charge(entry)
+        try:
+            wanted = settlement(entry, charged, time_zone)
+        except ValueError as error:
+            # One entry that nobody can settle must not hold up all that come after it.
+            log.error("an access-log entry cannot be settled: %s", error)
+            continue
+        yield entry, charged, wanted
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitRespon
 
 from ratelimit_service.admission import Limited, Reservation
 from ratelimit_service.answers import Headers
+from ratelimit_service.ledger.types import LARGEST_AMOUNT
 from ratelimit_service.reservation import RequestSize
 from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED, Entry
 from tollhouse import contract
@@ -130,7 +131,9 @@ def _usage(metadata: Mapping[str, Any]) -> tuple[Usage, str]:
     fields = metadata[contract.RESPONSE].fields
 
     def count(name: str) -> int:
-        return max(int(fields[name].number_value), 0) if name in fields else 0
+        # The bounds take an infinity too, which no integer can hold.
+        value = fields[name].number_value if name in fields else 0
+        return int(min(max(value, 0), LARGEST_AMOUNT))
 
     usage = Usage(count("input_tokens"), count("output_tokens"), count("cached_input_tokens"))
     source = fields["usage_source"].string_value if "usage_source" in fields else ESTIMATED

@@ -1,0 +1,279 @@
+"""ratelimit_service.transport: Envoy's descriptors and log entries, through real protobuf."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
+from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
+from google.protobuf.json_format import MessageToDict
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit_service.admission import Limited, Reservation
+from ratelimit_service.answers import Refusal
+from ratelimit_service.ledger.types import LARGEST_AMOUNT
+from ratelimit_service.reservation import RequestSize
+from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED, Entry
+from ratelimit_service.transport import (
+    MalformedRequest,
+    admitted,
+    entry_from,
+    limited,
+    size_from,
+)
+from tests.unit.ratelimit.builders import PRICE, logged, rate_limit_request
+from tollhouse import contract
+from tollhouse.money import Price, Usage
+
+FACTS = {
+    "key_id": "web-1",
+    "alias": "small",
+    "endpoint": "chat/completions",
+    "text_bytes": "75",
+    "media_parts": "2",
+    "max_tokens": "none",
+    "n": "3",
+}
+
+RESERVED = Reservation(
+    id="01a20c11299a7107ba326c52926bb18d",
+    slots=("team:web", "org:acme"),
+    bound=Usage(75, 4_096),
+    cost=2**53 - 1,
+    headers=[("x-ratelimit-limit-requests", "60")],
+)
+
+LIMITED = Limited(
+    Refusal("rate_limit_requests", 'Say "please".', [("retry-after", "12")]), "key web-1", 60, 61
+)
+
+
+def read(facts: Mapping[str, str]) -> tuple[str, str, RequestSize]:
+    return size_from(rate_limit_request(facts))
+
+
+def over_the_wire(response: RateLimitResponse) -> RateLimitResponse:
+    return RateLimitResponse.FromString(response.SerializeToString())
+
+
+def headers(response: RateLimitResponse) -> list[tuple[str, str]]:
+    return [(header.key, header.value) for header in response.response_headers_to_add]
+
+
+def metadata(response: RateLimitResponse) -> dict[str, Any]:
+    return MessageToDict(response.dynamic_metadata)
+
+
+def entry_of(**parts: Any) -> Entry:
+    found = entry_from(logged(**parts))
+    assert found is not None
+    return found
+
+
+# Questions
+
+
+def test_a_descriptor_is_read_as_key_alias_and_size() -> None:
+    assert read(FACTS) == ("web-1", "small", RequestSize("chat/completions", 75, 2, None, 3))
+
+
+@pytest.mark.parametrize(("written", "asked"), [("none", None), ("0", 0), ("9" * 16, 10**16 - 1)])
+def test_a_cap_that_the_client_did_not_set_is_none(written: str, asked: int | None) -> None:
+    assert read({**FACTS, "max_tokens": written})[2].max_tokens == asked
+
+
+def test_facts_of_tomorrow_are_ignored() -> None:
+    assert read({**FACTS, "colour": "blue"}) == read(FACTS)
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_fact_that_is_missing_is_named(fact: str) -> None:
+    facts = {name: value for name, value in FACTS.items() if name != fact}
+    with pytest.raises(MalformedRequest, match=f"^no {fact} in the descriptor$"):
+        read(facts)
+
+
+@pytest.mark.parametrize("fact", ["text_bytes", "media_parts", "max_tokens", "n"])
+@pytest.mark.parametrize("value", ["", "1.5", "None", "1e3", "0x1"])
+def test_a_number_that_is_none_is_malformed(fact: str, value: str) -> None:
+    with pytest.raises(MalformedRequest, match="a number in the descriptor is malformed"):
+        read({**FACTS, fact: value})
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_there_is_one_descriptor(count: int) -> None:
+    request = RateLimitRequest()
+    for _ in range(count):
+        request.descriptors.extend(rate_limit_request(FACTS).descriptors)
+    with pytest.raises(MalformedRequest, match=f"^{count} descriptors instead of one$"):
+        size_from(request)
+
+
+# Answers
+
+
+def test_an_admitted_call_carries_its_reservation_into_the_access_log() -> None:
+    response = over_the_wire(admitted(RESERVED))
+    assert response.overall_code == RateLimitResponse.OK
+    assert headers(response) == RESERVED.headers
+    assert response.raw_body == b""
+    assert metadata(response) == {
+        "reservation_id": RESERVED.id,
+        "slots": ["team:web", "org:acme"],
+        "input_tokens": 75,
+        "output_tokens": 4_096,
+        "cost_nanousd": "9007199254740991",
+    }
+
+
+def test_a_degraded_reservation_says_so() -> None:
+    response = over_the_wire(admitted(replace(RESERVED, degraded=True)))
+    assert metadata(response)["degraded"] is True
+
+
+def test_a_refusal_is_openais_error_with_headers_and_decision() -> None:
+    response = over_the_wire(limited(LIMITED))
+    assert response.overall_code == RateLimitResponse.OVER_LIMIT
+    assert json.loads(response.raw_body) == {
+        "error": {
+            "message": 'Say "please".',
+            "type": "rate_limit_error",
+            "param": None,
+            "code": "rate_limit_requests",
+        }
+    }
+    assert headers(response) == [
+        ("content-type", "application/json"),
+        ("retry-after", "12"),
+        (contract.DECISION_HEADER, "rate_limit_requests"),
+    ]
+
+
+def test_a_refusal_is_explained_in_the_access_log() -> None:
+    assert metadata(over_the_wire(limited(LIMITED))) == {
+        "reason": 'Say "please".',
+        "refused_at": "key web-1",
+        "limit": "60",
+        "used": "61",
+    }
+
+
+# Log entries
+
+
+def test_an_entry_of_an_admitted_call_is_read_whole() -> None:
+    assert entry_of() == Entry(
+        reservation_id=RESERVED.id,
+        slots=("team:web", "org:acme"),
+        key_id="web-1",
+        team="web",
+        project="site",
+        alias="small",
+        usage=Usage(1_000, 500, 200),
+        usage_source=REPORTED,
+        price=PRICE,
+        reached_provider=True,
+    )
+
+
+def test_what_an_answer_reserves_is_what_its_log_entry_settles() -> None:
+    settled = entry_of(reservation=metadata(over_the_wire(admitted(RESERVED))))
+    assert (settled.reservation_id, settled.slots) == (RESERVED.id, RESERVED.slots)
+
+
+@pytest.mark.parametrize("reservation", [None, {}, {"reason": "limited", "limit": "60"}])
+def test_a_call_without_a_reservation_has_nothing_to_settle(
+    reservation: dict[str, Any] | None,
+) -> None:
+    assert entry_from(logged(reservation=reservation)) is None
+
+
+def test_an_entry_without_any_metadata_has_nothing_to_settle() -> None:
+    assert entry_from(HTTPAccessLogEntry()) is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "reached"),
+    [
+        ("no_healthy_upstream", False),
+        ("upstream_connection_failure", False),
+        ("upstream_overflow", False),
+        ("no_route_found", False),
+        ("no_cluster_found", False),
+        ("dns_resolution_failure", False),
+        ("upstream_connection_termination", True),
+        ("upstream_remote_reset", True),
+        ("downstream_connection_termination", True),
+        ("stream_idle_timeout", True),
+        ("upstream_request_timeout", True),
+        ("response_from_cache_filter", True),
+    ],
+)
+def test_envoys_flags_tell_whether_the_provider_was_reached(flag: str, reached: bool) -> None:
+    assert entry_of(flags=[flag]).reached_provider is reached
+
+
+def test_a_call_that_was_not_rewritten_was_not_sent_and_used_nothing() -> None:
+    unsent = entry_of(response=None)
+    assert (unsent.usage, unsent.usage_source) == (Usage(0, 0), NONE)
+
+
+@pytest.mark.parametrize(
+    ("written", "source"),
+    [
+        ({"usage_source": "reported"}, REPORTED),
+        ({"usage_source": "estimated"}, ESTIMATED),
+        ({"usage_source": "none"}, NONE),
+        ({"usage_source": "guessed"}, ESTIMATED),
+        ({}, ESTIMATED),
+    ],
+)
+def test_usage_is_an_estimate_unless_it_says_otherwise(
+    written: dict[str, str], source: str
+) -> None:
+    assert entry_of(response={**written, "input_tokens": 7}).usage_source == source
+
+
+@pytest.mark.parametrize(
+    ("written", "usage"),
+    [
+        ({}, Usage(0, 0)),
+        ({"input_tokens": 10}, Usage(10, 0)),
+        ({"output_tokens": 12}, Usage(0, 12)),
+        ({"input_tokens": -10, "output_tokens": -1, "cached_input_tokens": -5}, Usage(0, 0)),
+        ({"input_tokens": 10, "cached_input_tokens": 99}, Usage(10, 0, 99)),
+        ({"input_tokens": 10.9}, Usage(10, 0)),
+        ({"input_tokens": 1e300, "output_tokens": 2**53}, Usage(LARGEST_AMOUNT, LARGEST_AMOUNT)),
+        ({"input_tokens": float("inf")}, Usage(LARGEST_AMOUNT, 0)),
+        ({"output_tokens": float("-inf")}, Usage(0, 0)),
+        ({"input_tokens": "10"}, Usage(0, 0)),
+    ],
+)
+def test_counts_are_read_within_what_can_be_charged(written: dict[str, Any], usage: Usage) -> None:
+    assert entry_of(response=written).usage == usage
+
+
+def test_a_count_that_is_not_a_number_cannot_be_settled() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        entry_of(response={"input_tokens": float("nan")})
+
+
+@given(st.builds(Price, *[st.integers(0, 10**15)] * 3))
+def test_a_price_survives_the_access_log(price: Price) -> None:
+    assert entry_of(price=price.to_labels()).price == price
+
+
+def test_an_alias_without_a_price_has_none_in_the_access_log() -> None:
+    assert entry_of(price=None).price is None
+
+
+@pytest.mark.parametrize("label", ["input_per_million", "output_per_million"])
+def test_a_price_that_is_incomplete_is_an_error_and_not_free(label: str) -> None:
+    labels = {name: value for name, value in PRICE.to_labels().items() if name != label}
+    with pytest.raises(ValueError, match=f"the price {label} is missing"):
+        entry_of(price=labels)
