@@ -220,6 +220,8 @@ def provider_cluster(provider: Provider, base_url: str, directory: Path) -> Clus
     ]
     return Cluster(
         name=name,
+        # Metrics split a name at its dots: this one is a label's value, whole.
+        alt_stat_name=name.replace(".", "_"),
         type=ClusterDiscoveryType.STRICT_DNS if where.is_name else ClusterDiscoveryType.STATIC,
         dns_lookup_family=ClusterDnsLookupFamily.V4_PREFERRED,
         connect_timeout=timedelta(seconds=provider.connect_timeout_seconds),
