@@ -12,9 +12,14 @@ from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 from prometheus_client import CollectorRegistry
 
+from ratelimit_service.ledger.errors import LedgerUnavailable
 from ratelimit_service.ledger.ids import new_reservation_id
+from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.periods import months_around
+from ratelimit_service.ledger.types import Slot
 from ratelimit_service.reservation import RequestSize
 from ratelimit_service.settlement import REPORTED, Entry
+from tests.ledger.builders import FakeClock
 from tests.support.policy import KEY_ID, SHA256, write_tree
 from tollhouse import contract
 from tollhouse.money import Price, Usage
@@ -22,9 +27,6 @@ from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.compiler import load_snapshot
 
 T = TypeVar("T")
-
-# Seconds. Far above what a call takes, so that a busy machine fails no test but those of outages.
-PATIENT = 20.0
 
 PRICE = Price(input=150_000_000, output=600_000_000, cached_input=75_000_000)
 TEAM_SLOT = ("team:web",)
@@ -172,6 +174,27 @@ def headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     listed = list(pairs)
     assert len(dict(listed)) == len(listed)
     return dict(listed)
+
+
+async def team_spend(ledger: Ledger, clock: FakeClock) -> tuple[int, int]:
+    """Nano-dollars that the team web has (settled, held) this month."""
+    month = months_around("UTC", clock.second)[1].label
+    return await ledger.spend(Slot("team", "web"), "team", month)
+
+
+async def until_spend(ledger: Ledger, clock: FakeClock, expected: tuple[int, int]) -> None:
+    """Until the store answers (a lost connection is learned of by using it) and says this."""
+    found: object = None
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            found = await team_spend(ledger, clock)
+        except LedgerUnavailable as error:
+            found = error
+        if found == expected:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"the team's spend is {found!r} and did not become {expected}")
 
 
 async def until(condition: Callable[[], T | None], what: str, seconds: float = 10.0) -> T:

@@ -1,0 +1,229 @@
+"""Admission on a real Redis: admitted, limited, a policy that was edited, a store that is away."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ratelimit_service.admission import Admission, Limited, NotCounted, Reservation
+from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.store import open_redis
+from ratelimit_service.metrics import Metrics
+from ratelimit_service.settlement import NONE, Charge, Entry, charge, settlement
+from tests.ledger.builders import FakeClock
+from tests.support.redis import RedisProcess
+from tests.unit.ratelimit.builders import (
+    KEY_ID,
+    headers_of,
+    sample,
+    size,
+    team_spend,
+    until_spend,
+    write_policy,
+)
+from tollhouse.money import Usage
+from tollhouse.policy.watch import PolicyHolder
+
+
+@dataclass
+class Desk:
+    """An admission, what it counts, and what it gives back."""
+
+    admission: Admission
+    registry: CollectorRegistry
+    given_back: list[Entry] = field(default_factory=list)
+
+    async def reserved(self, key_id: str = KEY_ID, **asked: int) -> Reservation:
+        outcome = await self.admission.admit(key_id, "small", size(**asked))
+        assert isinstance(outcome, Reservation)
+        return outcome
+
+    async def limited(self) -> Limited:
+        outcome = await self.admission.admit(KEY_ID, "small", size())
+        assert isinstance(outcome, Limited)
+        return outcome
+
+    def counted(self, decision: str) -> float:
+        labels = {"decision": decision, "team": "web", "alias": "small"}
+        return sample(self.registry, "tollhouse_admissions_total", **labels)
+
+    def errors(self) -> float:
+        return sample(self.registry, "tollhouse_redis_errors_total", operation="admit")
+
+    def degraded(self) -> float:
+        return sample(self.registry, "tollhouse_ledger_degraded")
+
+    def timed(self) -> float:
+        return sample(self.registry, "tollhouse_admission_duration_seconds_count")
+
+
+def desk(policies: Path, ledger: Ledger) -> Desk:
+    registry = CollectorRegistry()
+    given_back: list[Entry] = []
+    holder = PolicyHolder(policies)
+    admission = Admission(holder, ledger, Metrics(registry), given_back.extend)
+    return Desk(admission, registry, given_back)
+
+
+def on_outage(directory: Path, choice: str) -> Path:
+    return write_policy(directory, org_fields=f"on_store_outage: {choice}")
+
+
+async def test_an_admitted_call_reserves_its_worst_case_in_the_slots_that_it_names(
+    tmp_path: Path, ledger: Ledger, clock: FakeClock
+) -> None:
+    at = desk(write_policy(tmp_path, org="monthly_spend_usd: 1"), ledger)
+    reservation = await at.reserved(text_bytes=2_000, max_tokens=10)
+    assert (reservation.bound, reservation.cost) == (Usage(2_000, 10), 2_000 * 150 + 10 * 600)
+    assert reservation.slots == ("team:web", "org:acme")
+    assert not reservation.degraded
+    assert await team_spend(ledger, clock) == (0, reservation.cost)
+    assert (at.counted("allowed"), at.timed()) == (1, 1)
+
+
+async def test_every_admission_has_an_id_of_its_own(tmp_path: Path, ledger: Ledger) -> None:
+    at = desk(write_policy(tmp_path), ledger)
+    assert len({(await at.reserved()).id for _ in range(5)}) == 5
+
+
+async def test_an_admitted_call_is_told_what_is_left(tmp_path: Path, ledger: Ledger) -> None:
+    at = desk(write_policy(tmp_path, key="requests_per_minute: 5"), ledger)
+    await at.reserved()
+    headers = headers_of((await at.reserved()).headers)
+    assert headers["x-ratelimit-limit-requests"] == "5"
+    assert headers["x-ratelimit-remaining-requests"] == "3"
+
+
+async def test_a_call_without_limits_is_told_of_none(tmp_path: Path, ledger: Ledger) -> None:
+    assert (await desk(write_policy(tmp_path), ledger).reserved()).headers == []
+
+
+@pytest.mark.parametrize(
+    ("level", "scope", "owner"),
+    [
+        ("key", "key web-1", "web-leads"),
+        ("project", "project site", "web-leads"),
+        ("team", "team web", "web-leads"),
+        ("org", "org acme", "acme-ops"),
+        ("alias", "model small", "acme-ops"),
+    ],
+)
+async def test_a_refusal_names_the_scope_of_the_limit_and_whoever_owns_it(
+    tmp_path: Path, ledger: Ledger, level: str, scope: str, owner: str
+) -> None:
+    at = desk(write_policy(tmp_path, **{level: "requests_per_minute: 1"}), ledger)
+    await at.reserved()
+    limited = await at.limited()
+    assert (limited.scope, limited.limit, limited.used) == (scope, 1, 1)
+    assert limited.refusal.code == "rate_limit_requests"
+    assert limited.refusal.message.startswith(f"Rate limit reached: {scope} may make 1 request")
+    assert limited.refusal.message.endswith(f"Ask {owner} to raise it.")
+    assert (at.counted("allowed"), at.counted("rate_limit_requests"), at.timed()) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "need"),
+    [
+        # 100 bytes and 1000 tokens out: 1100 tokens, 615,000 nano-dollars.
+        ("tokens_per_minute: 1099", "rate_limit_tokens", "up to 1100."),
+        ("monthly_spend_usd: 0.000614999", "budget_exceeded", "up to $0.000615."),
+    ],
+)
+async def test_a_refusal_says_how_much_the_call_would_have_reserved(
+    tmp_path: Path, ledger: Ledger, limit: str, code: str, need: str
+) -> None:
+    refusal = (await desk(write_policy(tmp_path, team=limit), ledger).limited()).refusal
+    assert refusal.code == code
+    assert need in refusal.message
+
+
+async def test_a_key_that_was_added_a_moment_ago_is_found_without_waiting_for_the_watch(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    at = desk(write_policy(tmp_path), ledger)
+    write_policy(tmp_path, key_id="web-2")
+    assert (await at.reserved("web-2")).slots == ("team:web",)
+
+
+@pytest.mark.parametrize(("key_id", "alias"), [("stranger", "small"), (KEY_ID, "unheard-of")])
+async def test_what_is_in_no_policy_is_not_counted_and_no_label_of_a_metric(
+    tmp_path: Path, ledger: Ledger, key_id: str, alias: str
+) -> None:
+    at = desk(write_policy(tmp_path), ledger)
+    with pytest.raises(NotCounted, match="have different policies"):
+        await at.admission.admit(key_id, alias, size())
+    (admissions,) = (one for one in at.registry.collect() if one.name == "tollhouse_admissions")
+    assert admissions.samples == []
+    assert at.timed() == 0
+
+
+async def test_under_deny_a_call_that_cannot_be_counted_is_given_back_uncharged(
+    tmp_path: Path, fragile: Ledger, redis_process: RedisProcess
+) -> None:
+    at = desk(on_outage(tmp_path / "policies", "deny"), fragile)
+    redis_process.kill()
+    with pytest.raises(NotCounted, match="the store is unavailable"):
+        await at.reserved()
+    (entry,) = at.given_back
+    assert (entry.slots, entry.key_id, entry.project) == (("team:web",), KEY_ID, "site")
+    assert charge(entry) == Charge(Usage(0, 0), 0, NONE)
+    assert (at.errors(), at.degraded()) == (1, 1)
+    assert (at.counted("ledger_unavailable"), at.counted("allowed")) == (1, 0)
+
+
+async def test_a_reservation_that_redis_made_too_late_is_released_by_what_was_given_back(
+    tmp_path: Path, fragile: Ledger, redis_process: RedisProcess, clock: FakeClock
+) -> None:
+    at = desk(on_outage(tmp_path / "policies", "deny"), fragile)
+    in_time = (await at.reserved()).cost
+    redis_process.send(signal.SIGSTOP)
+    with pytest.raises(NotCounted):
+        await at.reserved()
+    redis_process.send(signal.SIGCONT)
+    await until_spend(fragile, clock, (0, 2 * in_time))
+
+    (entry,) = at.given_back
+    await fragile.settle(settlement(entry, charge(entry), "UTC"))
+
+    assert await team_spend(fragile, clock) == (0, in_time)
+
+
+async def test_under_allow_an_outage_admits_and_the_answer_says_that_it_is_degraded(
+    tmp_path: Path, fragile: Ledger, redis_process: RedisProcess
+) -> None:
+    at = desk(on_outage(tmp_path / "policies", "allow"), fragile)
+    redis_process.kill()
+    reservation = await at.reserved()
+    assert reservation.degraded
+    assert reservation.headers == [("x-tollhouse-degraded", "ledger")]
+    assert (reservation.slots, reservation.bound) == (("team:web",), Usage(100, 1_000))
+    assert (at.errors(), at.degraded(), at.counted("allowed")) == (1, 1, 1)
+    assert at.given_back == []
+
+
+async def test_an_outage_is_over_with_the_first_call_that_is_counted(
+    tmp_path: Path, fragile: Ledger, redis_process: RedisProcess, clock: FakeClock
+) -> None:
+    at = desk(on_outage(tmp_path / "policies", "allow"), fragile)
+    redis_process.kill()
+    await at.reserved()
+    redis_process.start()
+    await until_spend(fragile, clock, (0, 0))
+    reservation = await at.reserved()
+    assert (reservation.degraded, reservation.headers, at.degraded()) == (False, [], 0)
+
+
+@pytest.mark.parametrize("choice", ["deny", "allow"])
+async def test_a_store_that_answers_nonsense_is_no_outage_and_admits_nobody(
+    tmp_path: Path, fragile: Ledger, redis_process: RedisProcess, choice: str
+) -> None:
+    at = desk(on_outage(tmp_path / "policies", choice), fragile)
+    async with open_redis(redis_process.url) as client:
+        await client.set("th:{team:web}:spend", "not a hash")
+    with pytest.raises(NotCounted, match="the store refused a call"):
+        await at.reserved()
+    assert (at.counted("allowed"), at.degraded(), at.timed()) == (0, 0, 1)

@@ -1,0 +1,280 @@
+"""The settler on a real Redis: nothing is lost while it is away, nothing is charged twice."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ratelimit_service import settler as settler_module
+from ratelimit_service.claims import claim
+from ratelimit_service.ledger.ids import new_reservation_id
+from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.types import Admitted
+from ratelimit_service.metrics import Metrics
+from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED
+from ratelimit_service.settler import Settler, running
+from tests.ledger.builders import FakeClock
+from tests.support.redis import RedisProcess
+from tests.unit.ratelimit.builders import (
+    KEY_ID,
+    entry,
+    sample,
+    size,
+    team_spend,
+    until,
+    until_spend,
+    write_policy,
+)
+from tollhouse.money import Usage
+from tollhouse.policy.watch import PolicyHolder
+
+COST = 450_000  # of one `entry`
+
+
+@dataclass
+class Office:
+    """A settler and what it counts."""
+
+    settler: Settler
+    registry: CollectorRegistry
+    holder: PolicyHolder
+    ledger: Ledger
+
+    def settled(self, outcome: str, source: str = REPORTED) -> float:
+        labels = {"outcome": outcome, "usage_source": source}
+        return sample(self.registry, "tollhouse_settlements_total", **labels)
+
+    def waiting(self) -> float:
+        return sample(self.registry, "tollhouse_settlements_waiting")
+
+    def failures(self) -> float:
+        return sample(self.registry, "tollhouse_redis_errors_total", operation="settle")
+
+    def tokens(self, kind: str) -> float:
+        labels = {"team": "web", "alias": "small", "gen_ai_token_type": kind}
+        return sample(self.registry, "gen_ai_client_token_usage_total", **labels)
+
+    async def all_settled(self) -> None:
+        await until(lambda: self.waiting() == 0, "settlement of all that waits")
+
+    async def reserve(self) -> str:
+        """A reservation such as admission makes; its id."""
+        snapshot = self.holder.current
+        key, alias = snapshot.keys[KEY_ID], snapshot.aliases["small"]
+        asked, _ = claim(snapshot, key, alias, size(), new_reservation_id())
+        assert isinstance(await self.ledger.admit(asked), Admitted)
+        return asked.reservation_id
+
+
+@pytest.fixture
+def open_office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Ledger], Office]:
+    monkeypatch.setattr(settler_module, "_RETRY_SECONDS", 0.01)
+
+    def at(ledger: Ledger) -> Office:
+        registry = CollectorRegistry()
+        holder = PolicyHolder(write_policy(tmp_path / "policies"))
+        return Office(Settler(holder, ledger, Metrics(registry)), registry, holder, ledger)
+
+    return at
+
+
+@pytest.fixture
+def office(open_office: Callable[[Ledger], Office], ledger: Ledger) -> Office:
+    """At a Redis that is well."""
+    return open_office(ledger)
+
+
+@pytest.fixture
+def shaken(open_office: Callable[[Ledger], Office], fragile: Ledger) -> Office:
+    """At `redis_process`."""
+    return open_office(fragile)
+
+
+def messages(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.levelno == level]
+
+
+async def test_an_entry_replaces_its_reservation_by_what_the_call_took(
+    office: Office, clock: FakeClock
+) -> None:
+    id_ = await office.reserve()
+    async with running(office.settler):
+        office.settler.take([entry(reservation_id=id_)])
+        await office.all_settled()
+        assert await team_spend(office.ledger, clock) == (COST, 0)
+    assert office.settled("settled") == 1
+
+
+async def test_what_is_charged_is_shown_to_prometheus(office: Office) -> None:
+    async with running(office.settler):
+        office.settler.take([entry(usage=Usage(1_000, 500, 200)), entry(usage_source=ESTIMATED)])
+    cost = sample(office.registry, "tollhouse_cost_usd_total", team="web", alias="small")
+    assert cost == pytest.approx((800 * 150 + 200 * 75 + 500 * 600 + COST) / 1e9)
+    assert [office.tokens(kind) for kind in ("input", "output", "input_cached")] == [
+        2_000,
+        1_000,
+        200,
+    ]
+    assert (office.settled("unknown"), office.settled("unknown", ESTIMATED)) == (1, 1)
+
+
+async def test_an_entry_that_comes_again_is_charged_and_shown_once(
+    office: Office, clock: FakeClock
+) -> None:
+    again = entry(reservation_id=await office.reserve())
+    async with running(office.settler):
+        office.settler.take([again, again])
+        office.settler.take([again])
+    assert (office.settled("settled"), office.settled("duplicate")) == (1, 2)
+    assert await team_spend(office.ledger, clock) == (COST, 0)
+    assert office.tokens("input") == 1_000
+
+
+async def test_a_call_that_was_never_sent_is_released_at_no_cost(
+    office: Office, clock: FakeClock
+) -> None:
+    id_ = await office.reserve()
+    async with running(office.settler):
+        office.settler.take([entry(reservation_id=id_, reached_provider=False)])
+    assert office.settled("settled", NONE) == 1
+    assert await team_spend(office.ledger, clock) == (0, 0)
+
+
+async def test_more_entries_than_a_batch_are_settled_in_batches(
+    office: Office, clock: FakeClock
+) -> None:
+    async with running(office.settler):
+        office.settler.take([entry() for _ in range(300)])
+        assert office.waiting() == 300
+    assert (office.waiting(), office.settled("unknown")) == (0, 300)
+    assert await team_spend(office.ledger, clock) == (300 * COST, 0)
+    assert sample(office.registry, "tollhouse_settlement_duration_seconds_count") == 2
+
+
+@pytest.mark.parametrize("bad", [{"slots": ("nowhere",)}, {"reservation_id": "not one of ours"}])
+async def test_an_entry_that_cannot_be_settled_holds_up_no_other(
+    office: Office,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+    bad: dict[str, str],
+) -> None:
+    async with running(office.settler):
+        office.settler.take([entry(), entry(**bad), entry()])
+        office.settler.take([entry(**bad)])
+        await office.all_settled()
+        office.settler.take([entry()])
+        await office.all_settled()
+    assert await team_spend(office.ledger, clock) == (3 * COST, 0)
+    (first, second) = messages(caplog, logging.ERROR)
+    assert first == second
+    assert first.startswith("an access-log entry cannot be settled: a ")
+
+
+async def test_absurd_usage_is_charged_and_settlement_goes_on(office: Office) -> None:
+    async with running(office.settler):
+        office.settler.take([entry(usage=Usage(2**53, 2**53)), entry()])
+    assert office.settled("unknown") == 2
+
+
+async def test_entries_wait_while_redis_is_down_and_are_charged_once_when_it_is_back(
+    shaken: Office, redis_process: RedisProcess, clock: FakeClock
+) -> None:
+    redis_process.kill()
+    late = [entry() for _ in range(3)]
+    async with running(shaken.settler):
+        shaken.settler.take(late)
+        await until(lambda: shaken.failures() >= 2, "a second attempt")
+        assert (shaken.waiting(), shaken.settled("unknown")) == (3, 0)
+        redis_process.start()
+        await shaken.all_settled()
+        shaken.settler.take(late)
+        await shaken.all_settled()
+        assert await team_spend(shaken.ledger, clock) == (3 * COST, 0)
+    assert (shaken.settled("unknown"), shaken.settled("duplicate")) == (3, 3)
+
+
+async def test_what_redis_may_have_done_while_it_hung_is_not_done_twice(
+    shaken: Office, redis_process: RedisProcess, clock: FakeClock
+) -> None:
+    async with running(shaken.settler):
+        shaken.settler.take([entry()])  # from here on Redis knows the script
+        await shaken.all_settled()
+        redis_process.send(signal.SIGSTOP)
+        shaken.settler.take([entry(), entry()])
+        await until(lambda: shaken.failures() >= 1, "a first attempt")
+        assert shaken.waiting() == 2
+        redis_process.send(signal.SIGCONT)
+        await shaken.all_settled()
+    await until_spend(shaken.ledger, clock, (3 * COST, 0))
+    assert sum(map(shaken.settled, ("unknown", "duplicate"))) == 3
+
+
+async def test_entries_that_came_during_an_outage_settle_in_the_order_they_came(
+    shaken: Office, redis_process: RedisProcess, clock: FakeClock
+) -> None:
+    redis_process.kill()
+    id_ = new_reservation_id()
+    async with running(shaken.settler):
+        shaken.settler.take([entry(reservation_id=id_)])
+        await until(shaken.failures, "a first attempt")
+        shaken.settler.take([entry(reservation_id=id_, usage=Usage(7, 7))])
+        redis_process.start()
+        await shaken.all_settled()
+    assert await team_spend(shaken.ledger, clock) == (COST, 0)
+
+
+async def test_beyond_its_bound_the_queue_drops_what_comes_and_says_so(
+    shaken: Office,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    redis_process: RedisProcess,
+) -> None:
+    monkeypatch.setattr(settler_module, "_MOST_WAITING", 3)
+    redis_process.kill()
+    shaken.settler.take([entry(), entry()])
+    assert shaken.settled("dropped", NONE) == 0
+    shaken.settler.take([entry(), entry(), entry()])
+    assert (shaken.waiting(), shaken.settled("dropped", NONE)) == (3, 2)
+    shaken.settler.take([entry()])
+    assert (shaken.waiting(), shaken.settled("dropped", NONE)) == (3, 3)
+    dropped = [one.fields["dropped"] for one in caplog.records if hasattr(one, "fields")]
+    assert dropped == [2, 1]
+    assert (
+        messages(caplog, logging.ERROR)
+        == ["too many entries wait for Redis: settle the rest from the access log"] * 2
+    )
+
+
+async def test_a_service_that_stops_settles_first_what_has_come(
+    office: Office, clock: FakeClock
+) -> None:
+    async with running(office.settler):
+        office.settler.take([entry(), entry()])
+    assert await team_spend(office.ledger, clock) == (2 * COST, 0)
+
+
+async def test_a_service_that_stops_while_redis_is_away_says_how_many_entries_are_left(
+    shaken: Office, redis_process: RedisProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis_process.kill()
+    async with running(shaken.settler):
+        shaken.settler.take([entry(), entry()])
+    (left,) = [one for one in caplog.records if one.levelno == logging.ERROR]
+    assert left.getMessage() == (
+        "stopped with entries that Redis did not take: settle them from the access log"
+    )
+    assert left.__dict__["fields"] == {"entries": 2}
+
+
+async def test_a_settler_with_nothing_to_do_stops_at_once(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(office.settler):
+        pass
+    assert caplog.records == []
