@@ -96,17 +96,13 @@ def certificate_secret(files: TlsFiles) -> TlsCertificate:
     return _certificate(files)
 
 
-def dns_name(name: str) -> SubjectAltNameMatcher:
-    return SubjectAltNameMatcher(
-        san_type=SubjectAltNameMatcherSanType.DNS, matcher=StringMatcher(exact=name)
-    )
-
-
-def verified_by(ca: Path, host: str | None) -> CertificateValidationContext:
-    """Trust this CA file, and only a certificate for this host name (any name where None)."""
-    names = [dns_name(host)] if host else []
+def verified_by(ca: Path, host: str) -> CertificateValidationContext:
+    """Trust this CA file, and only a certificate for this host name or IP address."""
+    kinds = SubjectAltNameMatcherSanType
+    kind = kinds.DNS if Address(host=host).is_name else kinds.IP_ADDRESS
+    name = SubjectAltNameMatcher(san_type=kind, matcher=StringMatcher(exact=host))
     return CertificateValidationContext(
-        trusted_ca=DataSource(filename=str(ca)), match_typed_subject_alt_names=names
+        trusted_ca=DataSource(filename=str(ca)), match_typed_subject_alt_names=[name]
     )
 
 

@@ -77,14 +77,20 @@ def test_a_cluster_goes_where_the_url_says(
     assert ("transport_socket" in made) == is_tls
 
 
-def test_a_provider_must_prove_its_name() -> None:
-    tls = cluster("https://a.example/v1")["transport_socket"]["typed_config"]
-    assert tls["sni"] == "a.example"
+@pytest.mark.parametrize(
+    ("base_url", "host", "kind"),
+    [
+        ("https://a.example:8443/v1", "a.example", "DNS"),
+        ("https://10.0.0.1/v1", "10.0.0.1", "IP_ADDRESS"),
+        ("https://[2001:db8::1]/v1", "2001:db8::1", "IP_ADDRESS"),
+    ],
+)
+def test_a_provider_must_prove_its_name_or_address(base_url: str, host: str, kind: str) -> None:
+    tls = cluster(base_url)["transport_socket"]["typed_config"]
+    assert tls["sni"] == host
     assert tls["common_tls_context"]["validation_context"] == {
         "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
-        "match_typed_subject_alt_names": [
-            {"san_type": "DNS", "matcher": {"exact": "a.example"}},
-        ],
+        "match_typed_subject_alt_names": [{"san_type": kind, "matcher": {"exact": host}}],
     }
 
 
