@@ -64,6 +64,13 @@ async def serve(
 
 
 def _bind(server: grpc.aio.Server, options: Options) -> None:
+    try:
+        _add_port(server, options)
+    except (OSError, RuntimeError) as error:  # a TLS file or a folder that is missing; in use
+        raise ServiceError(f"cannot listen on {options.listen}: {error}") from None
+
+
+def _add_port(server: grpc.aio.Server, options: Options) -> None:
     credentials = _credentials(options)
     if credentials is None and not options.listen.startswith("unix:"):
         raise ServiceError(
@@ -72,13 +79,10 @@ def _bind(server: grpc.aio.Server, options: Options) -> None:
         )
     if options.listen.startswith("unix:"):
         Path(options.listen.removeprefix("unix:")).unlink(missing_ok=True)
-    try:
-        if credentials is None:
-            server.add_insecure_port(options.listen)
-        else:
-            server.add_secure_port(options.listen, credentials)
-    except RuntimeError as error:
-        raise ServiceError(f"cannot listen on {options.listen}: {error}") from None
+    if credentials is None:
+        server.add_insecure_port(options.listen)
+    else:
+        server.add_secure_port(options.listen, credentials)
 
 
 def _credentials(options: Options) -> grpc.ServerCredentials | None:
@@ -104,7 +108,7 @@ def _side_door(options: Options, registry: CollectorRegistry, readiness: Readine
     host, _, port = options.metrics.rpartition(":")
     try:
         return SideDoor(host, int(port), registry, readiness)
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise ServiceError(f"cannot serve metrics on {options.metrics}: {error}") from None
 
 

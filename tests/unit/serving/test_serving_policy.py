@@ -1,0 +1,105 @@
+"""tollhouse.serving.policy: which policy is in force, and how reloads went."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.support.policy import write_tree
+from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.compiler import load_snapshot
+from tollhouse.policy.problems import PolicyError
+from tollhouse.serving.policy import PolicyMetrics
+
+
+class Watched:
+    """The metrics, and what they say."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = PolicyMetrics(self.registry)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(f"tollhouse_policy_{name}", labels)
+
+    def reloads(self) -> tuple[float | None, float | None]:
+        """(successes, failures)"""
+        return (
+            self.value("reloads_total", result="success"),
+            self.value("reloads_total", result="failure"),
+        )
+
+    def versions(self) -> dict[str, float]:
+        (info,) = (one for one in self.registry.collect() if one.name == "tollhouse_policy_info")
+        return {one.labels["version"]: one.value for one in info.samples}
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Snapshot:
+    return load_snapshot(write_tree(tmp_path))
+
+
+def error_of(directory: Path) -> PolicyError:
+    """Two problems in one policy."""
+    org = "organisation: acme\nzone: UTC\n"
+    with pytest.raises(PolicyError) as refused:
+        load_snapshot(write_tree(directory, org=org))
+    assert len(refused.value.problems) == 2
+    return refused.value
+
+
+def test_before_any_load_both_results_are_at_zero() -> None:
+    assert Watched().reloads() == (0, 0)
+
+
+def test_a_load_shows_version_and_time(snapshot: Snapshot) -> None:
+    watched, before = Watched(), time.time()
+    watched.metrics.loaded(snapshot)
+    assert watched.versions() == {snapshot.version: 1}
+    assert watched.reloads() == (1, 0)
+    loaded = watched.value("last_reload_success_timestamp_seconds")
+    assert loaded is not None
+    assert before <= loaded <= time.time()
+
+
+def test_only_the_version_in_force_is_shown(snapshot: Snapshot, tmp_path: Path) -> None:
+    edited = load_snapshot(write_tree(tmp_path / "edited", org="org: other\n"))
+    watched = Watched()
+    watched.metrics.loaded(snapshot)
+    watched.metrics.loaded(edited)
+    assert watched.versions() == {edited.version: 1}
+    assert edited.version != snapshot.version
+
+
+def test_a_refused_policy_leaves_the_last_good_one_in_force_and_stale(
+    snapshot: Snapshot, tmp_path: Path
+) -> None:
+    watched = Watched()
+    watched.metrics.loaded(snapshot)
+    watched.metrics.failed(error_of(tmp_path / "bad"))
+    assert watched.versions() == {snapshot.version: 1}
+    assert (watched.reloads(), watched.value("stale")) == ((1, 1), 1)
+
+
+def test_a_good_policy_after_a_refused_one_is_stale_no_more(
+    snapshot: Snapshot, tmp_path: Path
+) -> None:
+    watched = Watched()
+    watched.metrics.failed(error_of(tmp_path / "bad"))
+    watched.metrics.loaded(snapshot)
+    assert (watched.reloads(), watched.value("stale")) == ((1, 1), 0)
+
+
+def test_every_problem_of_a_refused_policy_is_logged_with_its_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = error_of(tmp_path)
+    Watched().metrics.failed(error)
+    logged = [one.__dict__["fields"]["problem"] for one in caplog.records]
+    assert logged == [str(problem) for problem in error.problems]
+    assert [text.split(": ")[0] for text in logged] == ["org.yaml:1:1", "org.yaml:2:1"]
+    assert {one.levelno for one in caplog.records} == {logging.ERROR}
