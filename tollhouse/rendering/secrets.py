@@ -12,6 +12,8 @@ from tollhouse.policy.compiled import Secret as SecretPlace
 from tollhouse.rendering import messages
 from tollhouse.rendering.settings import TlsFiles
 
+TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+
 
 def provider_secret(provider: Provider, key_file: Path | None) -> Secret:
     """The provider's key: where the policy says, or in the simulator's key file."""

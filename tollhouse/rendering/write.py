@@ -44,9 +44,9 @@ def render(
     }
     # In this order, so that a cluster finds its credential, and a route its cluster.
     changed = [out / name for name, text in wanted.items() if replace_file(out / name, text)]
-    # A provider that has left: nobody reads where its secret is any more.
     for path in (out / "secrets").glob("*.json"):
-        if f"secrets/{path.name}" not in wanted:
+        # A provider that has left. What we did not write is not ours to remove.
+        if f"secrets/{path.name}" not in wanted and secrets.TYPE in path.read_text():
             path.unlink()
     return changed
 

@@ -130,6 +130,13 @@ def test_a_provider_that_leaves_takes_its_secrets_place_with_it(folder: Folder) 
     assert [name for name, text in folder.texts().items() if "secrets/other" in text] == []
 
 
+def test_a_file_that_somebody_else_put_beside_the_secrets_places_stays(folder: Folder) -> None:
+    folder.render()
+    (folder.out / "secrets" / "mine.json").write_text('{"mine": true}')
+    folder.render(providers=ONE)
+    assert folder.secrets() == ["mine.json", "openai.json"]
+
+
 def test_a_listener_that_gives_up_tls_keeps_no_certificate(folder: Folder) -> None:
     folder.render(settings(tls=TLS))
     assert folder.secrets() == ["_listener.json", "openai.json", "other.json"]
