@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -77,8 +76,7 @@ def _add_port(server: grpc.aio.Server, options: Options) -> None:
             f"{options.listen} is a network address: give --tls-ca, --tls-cert and --tls-key "
             "(Envoy and this service then check each other), or listen on unix:/path."
         )
-    if options.listen.startswith("unix:"):
-        Path(options.listen.removeprefix("unix:")).unlink(missing_ok=True)
+    # gRPC replaces a socket that a killed service left behind, and nothing that is not a socket.
     if credentials is None:
         server.add_insecure_port(options.listen)
     else:

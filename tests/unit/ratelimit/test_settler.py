@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 from collections.abc import Callable
@@ -263,7 +264,7 @@ async def test_a_service_that_stops_while_redis_is_away_says_how_many_entries_ar
     shaken: Office, redis_process: RedisProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     redis_process.kill()
-    async with running(shaken.settler):
+    async with asyncio.timeout(10), running(shaken.settler):
         shaken.settler.take([entry(), entry()])
     (left,) = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert left.getMessage() == (

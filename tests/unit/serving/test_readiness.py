@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 from tollhouse.serving.readiness import Readiness
 
 
@@ -46,11 +48,14 @@ def test_only_a_change_is_told() -> None:
 
 
 def test_who_is_told_may_ask_back() -> None:
-    # The lock is free by then: health and /readyz read while a change is told.
+    # Health and /readyz read while a change is told. In a thread, for a lock that is still held
+    # would be waited for without end.
     readiness = Readiness()
     seen: list[bool] = []
     readiness.on_change = lambda ready: seen.append(readiness.ready == ready)
-    readiness.problem("redis", "away")
+    reporter = Thread(target=readiness.problem, args=("redis", "away"), daemon=True)
+    reporter.start()
+    reporter.join(10)
     assert seen == [True]
 
 

@@ -113,11 +113,19 @@ async def test_a_socket_in_a_folder_that_is_not_there_is_refused(tmp_path: Path)
     assert (await refusal(tmp_path, listen=listen)).startswith(f"cannot listen on {listen}: ")
 
 
-async def test_a_folder_in_the_place_of_the_socket_is_refused_and_stays(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    listen = f"unix:{tmp_path}/folder"
+async def test_a_file_in_the_place_of_the_socket_is_refused_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("precious")
+    listen = f"unix:{tmp_path}/notes.txt"
     assert (await refusal(tmp_path, listen=listen)).startswith(f"cannot listen on {listen}: ")
-    assert (tmp_path / "folder").is_dir()
+    assert (tmp_path / "notes.txt").read_text() == "precious"
+
+
+async def test_two_services_do_not_share_a_port(tmp_path: Path, files: Files) -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    (tmp_path / "second").mkdir()
+    async with hosted(options(tmp_path, listen=listen, **tls(files))):
+        message = await refusal(tmp_path / "second", listen=listen, **tls(files))
+    assert message.startswith(f"cannot listen on {listen}: ")
 
 
 @pytest.mark.parametrize("metrics", ["", "127.0.0.1:http", "127.0.0.1:99999"])
