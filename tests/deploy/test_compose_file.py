@@ -99,6 +99,10 @@ def test_no_service_can_write_to_the_checkout(name: str) -> None:
     assert not [source for source in writable if source.startswith(".")]
 
 
+def test_envoy_takes_a_field_that_it_does_not_know_for_an_error() -> None:
+    assert "--reject-unknown-dynamic-fields" in _service("envoy")["command"]
+
+
 def test_envoy_writes_to_the_access_log_only() -> None:
     assert [s for s, (_, rw) in mounts(_service("envoy")).items() if rw] == ["access-log"]
 

@@ -166,6 +166,14 @@ def test_the_certificate_is_made_once(gateway: Stack) -> None:
     ]
 
 
+def test_the_certificate_is_for_the_host_that_was_named_and_for_this_one(tmp_path: Path) -> None:
+    script = ROOT / "deploy/make-certificate.sh"
+    subprocess.run(["sh", script, tmp_path, "llm.acme.test"], check=True, capture_output=True)  # noqa: S607
+    [made] = ssl.create_default_context(cafile=tmp_path / "tls.crt").get_ca_certs()
+    names = (("DNS", "llm.acme.test"), ("DNS", "localhost"), ("IP Address", "127.0.0.1"))
+    assert made["subjectAltName"] == names
+
+
 def test_what_was_spent_survives_the_end_of_the_ledgers_process(
     gateway: Stack, client: httpx.Client, key: str
 ) -> None:
