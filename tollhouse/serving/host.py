@@ -105,6 +105,8 @@ def _credentials(options: Options) -> grpc.ServerCredentials | None:
 def _side_door(options: Options, registry: CollectorRegistry, readiness: Readiness) -> SideDoor:
     host, _, port = options.metrics.rpartition(":")
     try:
+        if not host:  # to the system that means every interface
+            raise ValueError("write host:port, with 0.0.0.0 for every interface")
         return SideDoor(host, int(port), registry, readiness)
     except (OSError, OverflowError, ValueError) as error:
         raise ServiceError(f"cannot serve metrics on {options.metrics}: {error}") from None

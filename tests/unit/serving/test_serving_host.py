@@ -128,7 +128,7 @@ async def test_two_services_do_not_share_a_port(tmp_path: Path, files: Files) ->
     assert message.startswith(f"cannot listen on {listen}: ")
 
 
-@pytest.mark.parametrize("metrics", ["", "127.0.0.1:http", "127.0.0.1:99999"])
+@pytest.mark.parametrize("metrics", ["", "9090", ":9090", "127.0.0.1:http", "127.0.0.1:99999"])
 async def test_an_address_of_metrics_that_is_none_is_refused(tmp_path: Path, metrics: str) -> None:
     message = await refusal(tmp_path, metrics=metrics)
     assert message.startswith(f"cannot serve metrics on {metrics}: ")
