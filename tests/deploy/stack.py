@@ -73,7 +73,10 @@ class Stack:
         """As `docker stop`; the exit status."""
         process = self.processes.pop(name)
         process.terminate()
-        return process.wait(_STOP_SECONDS)
+        try:
+            return process.wait(_STOP_SECONDS)
+        finally:
+            process.kill()
 
     def stop(self) -> None:
         for name in reversed(list(self.processes)):
