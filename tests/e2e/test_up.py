@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,24 @@ def is_alive(pid: int) -> bool:
 
 def none_alive(pids: list[int]) -> bool:
     return not any(is_alive(pid) for pid in pids)
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """`launch` in `tmp_path`/run; a test that fails leaves no gateway behind."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(policies: Path, *options: str, **env: str) -> subprocess.Popen[str]:
+        started.append(launch(policies, tmp_path / "run", *options, env=env))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 # With the example policies
@@ -146,10 +164,10 @@ def test_a_second_gateway_in_the_same_directory_is_refused_and_the_first_goes_on
 
 
 def test_a_busy_port_is_named_with_what_to_do_and_nothing_is_left_running(
-    example: Gateway, tmp_path: Path
+    example: Gateway, start: Start, tmp_path: Path
 ) -> None:
     port = int(example.endpoint.rpartition(":")[2])
-    process = launch(EXAMPLE_POLICIES, tmp_path / "run", "--port", str(port))
+    process = start(EXAMPLE_POLICIES, "--port", str(port))
     assert process.wait(timeout=60) == 1
     printed = said(tmp_path / "run")
     assert f"port {port} on 127.0.0.1 cannot be used" in printed
@@ -168,6 +186,8 @@ def test_without_demo_keys_in_the_policy_there_are_none(gateway: Gateway) -> Non
 def test_two_gateways_at_once_count_for_themselves(
     gateway: Gateway, policies: Path, tmp_path: Path
 ) -> None:
+    gateway.chat("one-request")
+    assert gateway.chat("one-request").status_code == 429
     with running(policies, tmp_path / "run") as second:
         assert second.endpoint != gateway.endpoint
         assert second.chat("one-request").status_code == 200
@@ -181,9 +201,9 @@ def test_two_gateways_at_once_count_for_themselves(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything_even_while_a_stream_runs(
-    policies: Path, tmp_path: Path, number: signal.Signals
+    policies: Path, start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = launch(policies, tmp_path / "run")
+    process = start(policies)
     gateway = Gateway(process, tmp_path / "run", wait_up(process, tmp_path / "run"))
     children = descendants(process.pid)
     assert len(children) == len(PARTS)
@@ -202,8 +222,10 @@ def test_a_signal_stops_everything_even_while_a_stream_runs(
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_a_signal_during_the_start_stops_what_has_started(policies: Path, tmp_path: Path) -> None:
-    process = launch(policies, tmp_path / "run")
+def test_a_signal_during_the_start_stops_what_has_started(
+    policies: Path, start: Start, tmp_path: Path
+) -> None:
+    process = start(policies)
     wait_for(lambda: "redis: ready" in said(tmp_path / "run"), "the first part", 30)
     children = descendants(process.pid)
     assert stop(process) == 0
@@ -213,9 +235,9 @@ def test_a_signal_during_the_start_stops_what_has_started(policies: Path, tmp_pa
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_is_killed_takes_all_down_and_is_named(
-    policies: Path, tmp_path: Path, part: str
+    policies: Path, start: Start, tmp_path: Path, part: str
 ) -> None:
-    process = launch(policies, tmp_path / "run")
+    process = start(policies)
     gateway = Gateway(process, tmp_path / "run", wait_up(process, tmp_path / "run"))
     gateway.close()
     children = descendants(process.pid)
@@ -228,8 +250,10 @@ def test_a_part_that_is_killed_takes_all_down_and_is_named(
     assert not (tmp_path / "run/up.json").exists()
 
 
-def test_when_it_is_killed_itself_its_parts_end_too(policies: Path, tmp_path: Path) -> None:
-    process = launch(policies, tmp_path / "run")
+def test_when_it_is_killed_itself_its_parts_end_too(
+    policies: Path, start: Start, tmp_path: Path
+) -> None:
+    process = start(policies)
     wait_up(process, tmp_path / "run")
     children = descendants(process.pid)
     process.kill()
@@ -266,19 +290,23 @@ def test_the_redis_it_is_given_is_used_and_none_is_started(
 # What keeps it from starting
 
 
-def test_a_bad_policy_is_named_by_file_and_line_and_nothing_starts(tmp_path: Path) -> None:
+def test_a_bad_policy_is_named_by_file_and_line_and_nothing_starts(
+    start: Start, tmp_path: Path
+) -> None:
     models = e2e_policy.MODELS.replace("provider: other", "provider: othr")
-    process = launch(e2e_policy.write(tmp_path / "policies", models=models), tmp_path / "run")
+    process = start(e2e_policy.write(tmp_path / "policies", models=models))
     assert process.wait(timeout=60) == 1
-    assert "models.yaml:14:15: unknown provider 'othr': did you mean 'other'?" in said(
-        tmp_path / "run"
-    )
+    assert said(tmp_path / "run").splitlines() == [
+        "tollhouse up: models.yaml:14:15: unknown provider 'othr': did you mean 'other'?"
+    ]
     assert not (tmp_path / "run/logs").exists()
 
 
-def test_a_redis_that_does_not_answer_is_named(policies: Path, tmp_path: Path) -> None:
+def test_a_redis_that_does_not_answer_is_named(
+    policies: Path, start: Start, tmp_path: Path
+) -> None:
     url = f"unix://{tmp_path}/nobody.sock"
-    process = launch(policies, tmp_path / "run", env={"REDIS_URL": url})
+    process = start(policies, REDIS_URL=url)
     assert process.wait(timeout=60) == 1
     printed = said(tmp_path / "run")
     assert "ratelimit_service is not ready: redis: " in printed
@@ -286,7 +314,7 @@ def test_a_redis_that_does_not_answer_is_named(policies: Path, tmp_path: Path) -
     assert "ratelimit_service: ready" not in printed
 
 
-def test_half_a_certificate_is_refused(policies: Path, tmp_path: Path) -> None:
-    process = launch(policies, tmp_path / "run", "--tls-cert", "/tmp/cert.pem")
+def test_half_a_certificate_is_refused(policies: Path, start: Start, tmp_path: Path) -> None:
+    process = start(policies, "--tls-cert", "/tmp/cert.pem")
     assert process.wait(timeout=60) == 1
     assert "--tls-cert and --tls-key go together" in said(tmp_path / "run")
