@@ -227,6 +227,17 @@ def test_http2_is_spoken_without_tls_too_on_loopback(gateway: Gateway) -> None:
     assert len(gateway.received()) == 1
 
 
+def test_a_large_body_is_carried_on_http2_as_on_http1(gateway: Gateway) -> None:
+    picture = b"A" * (20 << 20)
+    large = BODY[:-1] + b', "user": "%b"}' % picture[: 20_971_520 - 200]
+    own = {"authorization": f"Bearer {test_key('app')}", "content-type": "application/json"}
+    with httpx.Client(base_url=gateway.endpoint, http1=False, http2=True, timeout=30) as client:
+        answer = client.post(CHAT, content=large, headers=own)
+    assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
+    [received] = gateway.received()
+    assert picture[: 20_971_520 - 200] in received.body
+
+
 def test_a_body_over_the_limit_is_refused_on_http2_while_it_is_still_being_sent(
     gateway: Gateway,
 ) -> None:
