@@ -39,6 +39,11 @@ class Edited:
     def reloads(self, service: str, result: str) -> float:
         return self.gateway.metric(service, "tollhouse_policy_reloads_total", result=result)
 
+    def versions(self, version: str) -> list[float]:
+        """Whether each service shows this one, 1 or 0."""
+        name = "tollhouse_policy_info"
+        return [self.gateway.metric(service, name, version=version) for service in SERVICES]
+
     def stale(self) -> list[float]:
         return [self.gateway.metric(service, "tollhouse_policy_stale") for service in SERVICES]
 
@@ -103,13 +108,7 @@ def test_a_new_price_is_in_the_log_line_and_so_is_the_version_that_every_service
         return logged if logged["price"]["input_per_million"] == "3.5" else None
 
     version = wait_for(line, "the new price", SECONDS)["policy_version"]
-    for service in SERVICES:
-        edited.soon(
-            lambda service=service: (
-                edited.gateway.metric(service, "tollhouse_policy_info", version=version) == 1
-            ),
-            f"the version in {service}",
-        )
+    edited.soon(lambda: edited.versions(version) == [1, 1], "the version in both services")
 
 
 def test_a_new_provider_needs_no_restart_and_cuts_no_stream(edited: Edited) -> None:
