@@ -29,7 +29,7 @@ def claim(
 def _slots(snapshot: Snapshot, key: Key, alias: Alias) -> tuple[SlotClaim, ...]:
     """The team's scopes always; org and alias live in other slots and cost a call each, so only
     where they have a limit."""
-    of_key, of_project, of_team, of_org, of_alias = snapshot.scopes(key, alias)
+    of_key, of_project, of_team, of_org, of_alias, *_ = snapshot.scopes(key, alias)
     team = SlotClaim(
         Slot("team", key.team),
         (

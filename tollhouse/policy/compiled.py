@@ -5,7 +5,7 @@ Names are resolved: selectors such as `tag:cheap` have become sets of alias name
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tollhouse.money import Price
@@ -17,16 +17,35 @@ MaxTokensField = Literal["max_completion_tokens", "max_tokens"]
 # A provider reports the usage of a stream on request (stream_options.include_usage), or always,
 # and may then refuse the request for it.
 StreamUsage = Literal["requested", "always"]
+BudgetMode = Literal["hard", "soft"]
 MetadataValue = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one scope; None is no limit. Spend is nano-dollars per calendar month."""
+    """Limits of one scope; None is no limit.
+
+    A minute is any 60 seconds. Days, weeks (from Monday) and months are calendar ones in the org's
+    time zone. Spend is nano-dollars. `budget_mode` says what a running call reserves in the spend
+    limits: its worst case (hard), or what such calls cost of late (soft); it is "hard" where there
+    is no spend limit, so that equality says whether anything is limited.
+    """
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    requests_per_day: int | None = None
+    tokens_per_day: int | None = None
+    max_parallel_requests: int | None = None
+    daily_spend_nanousd: int | None = None
+    weekly_spend_nanousd: int | None = None
     monthly_spend_nanousd: int | None = None
+    budget_mode: BudgetMode = "hard"
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether any spend is limited."""
+        budgets = (self.daily_spend_nanousd, self.weekly_spend_nanousd, self.monthly_spend_nanousd)
+        return any(budget is not None for budget in budgets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +134,7 @@ class Key:
     not admitted), None when usable. `expires_at` is the first moment (seconds since the epoch)
     at which it is no longer valid. `models` are the aliases it may call: the intersection of
     what the levels allow, minus what any denies. `rules` are in the order team, project, key.
+    `model_limits` are limits of this key with one alias, by alias; projects and teams have theirs.
     """
 
     id: str
@@ -128,6 +148,7 @@ class Key:
     rules: tuple[ModelRule, ...]
     limits: Limits
     metadata: Mapping[str, MetadataValue]
+    model_limits: Mapping[str, Limits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +158,7 @@ class Project:
     name: str
     team: str
     limits: Limits
+    model_limits: Mapping[str, Limits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +169,7 @@ class Team:
     owner: str | None
     limits: Limits
     projects: Mapping[str, Project]
+    model_limits: Mapping[str, Limits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +179,7 @@ class Org:
     `time_zone` is the IANA zone in which months begin. `on_lost_reservation` says what becomes of
     a reservation whose request never reported back within `reservation_lease_seconds`.
     `default_max_output_tokens` (tokens) bounds calls of aliases that state no maximum.
-    `max_request_bytes` is the largest accepted body.
+    `max_request_bytes` is the largest accepted body. Daily usage is kept `usage_retention_days`.
     """
 
     name: str
@@ -168,16 +191,21 @@ class Org:
     reservation_lease_seconds: int
     default_max_output_tokens: int
     max_request_bytes: int
+    usage_retention_days: int = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One place where limits are counted. `owner` is whom to ask about them."""
+    """One place where limits are counted. `owner` is whom to ask about them.
+
+    `model`: it counts calls of this alias only, None: all calls.
+    """
 
     level: Level
     name: str
     limits: Limits
     owner: str | None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,17 +226,24 @@ class Snapshot:
     keys_by_hash: Mapping[str, Key]
 
     def scopes(self, key: Key, alias: Alias) -> tuple[Scope, ...]:
-        """The scopes a call counts in, always five: key, project, team, org, alias.
+        """The scopes a call counts in: key, project, team, org, alias, and then those of key,
+        project and team that have limits for this alias alone.
 
         Raises:
             KeyError: the key is not of this snapshot.
         """
         team = self.teams[key.team]
         project = team.projects[key.project]
-        return (
+        whole = (
             Scope("key", key.id, key.limits, team.owner),
             Scope("project", project.name, project.limits, team.owner),
             Scope("team", team.name, team.limits, team.owner),
             Scope("org", self.org.name, self.org.limits, self.org.owner),
             Scope("alias", alias.name, alias.limits, self.org.owner),
+        )
+        levels: tuple[Key | Project | Team, ...] = (key, project, team)
+        return whole + tuple(
+            replace(scope, limits=level.model_limits[alias.name], model=alias.name)
+            for scope, level in zip(whole, levels, strict=False)
+            if alias.name in level.model_limits
         )
