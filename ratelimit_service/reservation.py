@@ -30,6 +30,19 @@ class RequestSize:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that asks to be admitted.
+
+    `request_id` is Envoy's own, never the client's; empty where Envoy gave none.
+    """
+
+    key_id: str
+    alias: str
+    size: RequestSize
+    request_id: str = ""
+
+
 def worst_case(size: RequestSize, alias: Alias, org: Org) -> Usage:
     """The most tokens this request can use."""
     input_tokens = size.text_bytes + size.media_parts * alias.max_tokens_per_media

@@ -36,8 +36,8 @@ class RateLimitService(RateLimitServiceServicer):  # type: ignore[misc]
         self, request: RateLimitRequest, context: grpc.aio.ServicerContext
     ) -> RateLimitResponse:
         try:
-            key_id, alias, size = transport.size_from(request)
-            outcome = await self._admission.admit(key_id, alias, size)
+            call = transport.call_from(request)
+            outcome = await self._admission.admit(call.key_id, call.alias, call.size)
         except transport.MalformedRequest as error:
             log.error("Envoy and this service do not fit together: %s", error)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))

@@ -12,7 +12,7 @@ from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitRespon
 from ratelimit_service.admission import Limited, Reservation
 from ratelimit_service.answers import Headers
 from ratelimit_service.ledger.types import LARGEST_AMOUNT
-from ratelimit_service.reservation import RequestSize
+from ratelimit_service.reservation import Call, RequestSize
 from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED, Entry
 from tollhouse import contract
 from tollhouse.decisions import error_body
@@ -33,8 +33,8 @@ class MalformedRequest(Exception):
     """Envoy sent a descriptor that lacks a fact; the message names it."""
 
 
-def size_from(request: RateLimitRequest) -> tuple[str, str, RequestSize]:
-    """Key id, alias and size. Raises MalformedRequest."""
+def call_from(request: RateLimitRequest) -> Call:
+    """The call that Envoy asks about. Raises MalformedRequest."""
     if len(request.descriptors) != 1:
         raise MalformedRequest(f"{len(request.descriptors)} descriptors instead of one")
     facts = {entry.key: entry.value for entry in request.descriptors[0].entries}
@@ -47,7 +47,8 @@ def size_from(request: RateLimitRequest) -> tuple[str, str, RequestSize]:
             max_tokens=None if asked == "none" else int(asked),
             n=int(facts["n"]),
         )
-        return facts["key_id"], facts["alias"], size
+        request_id = facts.get(contract.REQUEST_ID_DESCRIPTOR, "")
+        return Call(facts["key_id"], facts["alias"], size, request_id)
     except KeyError as error:
         raise MalformedRequest(f"no {error.args[0]} in the descriptor") from None
     except ValueError:

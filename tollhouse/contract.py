@@ -26,6 +26,9 @@ ANSWERED_HEADER: Final = "x-tollhouse-answered-by"
 
 GRANT_DESCRIPTORS: Final = ("key_id", "alias")
 REQUEST_DESCRIPTORS: Final = ("endpoint", "text_bytes", "media_parts", "max_tokens", "n")
+# Envoy's own id of the request: its HTTP connection manager replaces whatever a client sends.
+REQUEST_ID_HEADER: Final = "x-request-id"
+REQUEST_ID_DESCRIPTOR: Final = "request_id"
 
 RATE_LIMIT_DOMAIN: Final = "tollhouse"
 ACCESS_LOG_NAME: Final = "tollhouse"

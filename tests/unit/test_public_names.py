@@ -39,6 +39,8 @@ def test_the_names_that_dashboards_and_clients_build_on_stay() -> None:
         "ANSWERED_HEADER": "x-tollhouse-answered-by",
         "GRANT_DESCRIPTORS": ("key_id", "alias"),
         "REQUEST_DESCRIPTORS": ("endpoint", "text_bytes", "media_parts", "max_tokens", "n"),
+        "REQUEST_ID_HEADER": "x-request-id",
+        "REQUEST_ID_DESCRIPTOR": "request_id",
         "RATE_LIMIT_DOMAIN": "tollhouse",
         "ACCESS_LOG_NAME": "tollhouse",
         "CHAT": "chat/completions",
@@ -91,7 +93,7 @@ def test_request_lua_sets_every_fact_that_the_descriptor_carries() -> None:
 
 
 def _descriptor() -> Iterator[tuple[str, str, str]]:
-    for action in asdict(routes.admission_descriptor())["actions"]:
+    for action in asdict(routes.admission_descriptor())["actions"][:-1]:
         metadata = action["metadata"]
         [segment] = metadata["metadata_key"]["path"]
         yield metadata["metadata_key"]["key"], segment["key"], metadata["descriptor_key"]
@@ -101,6 +103,15 @@ def test_the_descriptor_takes_each_fact_from_its_namespace_under_its_name() -> N
     grant = [(contract.GRANT, name, name) for name in contract.GRANT_DESCRIPTORS]
     request = [(contract.REQUEST, name, name) for name in contract.REQUEST_DESCRIPTORS]
     assert list(_descriptor()) == grant + request
+
+
+def test_the_descriptor_ends_with_envoys_id_of_the_request() -> None:
+    last = asdict(routes.admission_descriptor())["actions"][-1]["request_headers"]
+    assert last == {
+        "header_name": contract.REQUEST_ID_HEADER,
+        "descriptor_key": contract.REQUEST_ID_DESCRIPTOR,
+        "skip_if_absent": True,
+    }
 
 
 # Headers and endpoints
@@ -124,7 +135,8 @@ def test_a_header_of_ours_is_dropped_when_a_client_sends_it() -> None:
         for one in removed
         if "tollhouse" in str(one)
     ]
-    ours = {value for name, value in vars(contract).items() if name.endswith("_HEADER")}
+    named = {value for name, value in vars(contract).items() if name.endswith("_HEADER")}
+    ours = named - {contract.REQUEST_ID_HEADER}
     assert len(ours) == 4
     assert all(header.startswith(prefix) for header in ours)
 

@@ -11,6 +11,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RateLimit,
     RateLimitAction,
     RateLimitActionMetaData,
+    RateLimitActionRequestHeaders,
     RetryPolicy,
     Route,
     RouteAction,
@@ -39,11 +40,22 @@ def _descriptor(namespace: str, name: str) -> RateLimitAction:
     )
 
 
+def _request_id() -> RateLimitAction:
+    return RateLimitAction(
+        request_headers=RateLimitActionRequestHeaders(
+            header_name=contract.REQUEST_ID_HEADER,
+            descriptor_key=contract.REQUEST_ID_DESCRIPTOR,
+            skip_if_absent=True,
+        )
+    )
+
+
 def admission_descriptor() -> RateLimit:
-    """What ratelimit_service learns of a request: who, which alias, and how large it can get."""
+    """What ratelimit_service learns of a request: who, which alias, how large it can get, and
+    Envoy's id of it, by which a reservation is found whose answer never reached Envoy."""
     grant = [_descriptor(contract.GRANT, name) for name in contract.GRANT_DESCRIPTORS]
     size = [_descriptor(contract.REQUEST, name) for name in contract.REQUEST_DESCRIPTORS]
-    return RateLimit(actions=[*grant, *size])
+    return RateLimit(actions=[*grant, *size, _request_id()])
 
 
 def _to_provider(provider: Provider) -> Route:

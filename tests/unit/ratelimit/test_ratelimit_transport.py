@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from ratelimit_service.admission import Limited, Reservation
 from ratelimit_service.answers import Refusal
 from ratelimit_service.ledger.types import LARGEST_AMOUNT
-from ratelimit_service.reservation import RequestSize
+from ratelimit_service.reservation import Call, RequestSize
 from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED, Entry
 from ratelimit_service.transport import (
     MalformedRequest,
     admitted,
+    call_from,
     entry_from,
     limited,
-    size_from,
 )
 from tests.unit.ratelimit.builders import PRICE, logged, rate_limit_request
 from tollhouse import contract
@@ -39,6 +39,7 @@ FACTS = {
     "max_tokens": "none",
     "n": "3",
 }
+REQUEST_ID = "5a2f6f0c-0d7b-4f9e-9f5c-2f1c8d1b7a10"
 
 RESERVED = Reservation(
     id="01a20c11299a7107ba326c52926bb18d",
@@ -53,8 +54,8 @@ LIMITED = Limited(
 )
 
 
-def read(facts: Mapping[str, str]) -> tuple[str, str, RequestSize]:
-    return size_from(rate_limit_request(facts))
+def read(facts: Mapping[str, str]) -> Call:
+    return call_from(rate_limit_request(facts))
 
 
 def over_the_wire(response: RateLimitResponse) -> RateLimitResponse:
@@ -79,12 +80,17 @@ def entry_of(**parts: Any) -> Entry:
 
 
 def test_a_descriptor_is_read_as_key_alias_and_size() -> None:
-    assert read(FACTS) == ("web-1", "small", RequestSize("chat/completions", 75, 2, None, 3))
+    size = RequestSize("chat/completions", 75, 2, None, 3)
+    assert read({**FACTS, "request_id": REQUEST_ID}) == Call("web-1", "small", size, REQUEST_ID)
+
+
+def test_a_call_that_envoy_gave_no_id_has_an_empty_one() -> None:
+    assert read(FACTS).request_id == ""
 
 
 @pytest.mark.parametrize(("written", "asked"), [("none", None), ("0", 0), ("9" * 16, 10**16 - 1)])
 def test_a_cap_that_the_client_did_not_set_is_none(written: str, asked: int | None) -> None:
-    assert read({**FACTS, "max_tokens": written})[2].max_tokens == asked
+    assert read({**FACTS, "max_tokens": written}).size.max_tokens == asked
 
 
 def test_facts_of_tomorrow_are_ignored() -> None:
@@ -111,7 +117,7 @@ def test_there_is_one_descriptor(count: int) -> None:
     for _ in range(count):
         request.descriptors.extend(rate_limit_request(FACTS).descriptors)
     with pytest.raises(MalformedRequest, match=f"^{count} descriptors instead of one$"):
-        size_from(request)
+        call_from(request)
 
 
 # Answers
