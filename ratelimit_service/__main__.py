@@ -13,10 +13,12 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service.admission import Admission
+from ratelimit_service.expectation import Expectation
 from ratelimit_service.housekeeping import Housekeeping
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.metrics import Metrics
+from ratelimit_service.refusals import RefusalCounter
 from ratelimit_service.service import register
 from ratelimit_service.settler import Settler, running
 from tollhouse.policy.problems import PolicyError
@@ -38,9 +40,11 @@ async def run(chosen: Options, redis_url: str) -> None:
     policy_metrics.loaded(holder.current)
     ledger = Ledger(open_redis(redis_url))
     readiness = Readiness()
-    settler = Settler(holder, ledger, metrics)
-    admission = Admission(holder, ledger, metrics, settler.take)
-    keeping = Housekeeping(holder, ledger, metrics, readiness)
+    expectation = Expectation()
+    settler = Settler(holder, ledger, metrics, expectation)
+    refusals = RefusalCounter(holder, ledger)
+    admission = Admission(holder, ledger, metrics, expectation, lambda lost: settler.take([lost]))
+    keeping = Housekeeping(holder, ledger, metrics, readiness, refusals)
     stop = asyncio.Event()
     await keeping.probe()
     beside = asyncio.gather(
@@ -50,7 +54,10 @@ async def run(chosen: Options, redis_url: str) -> None:
     try:
         async with running(settler):
             await serve(
-                chosen, lambda server: register(server, admission, settler), registry, readiness
+                chosen,
+                lambda server: register(server, admission, settler, refusals),
+                registry,
+                readiness,
             )
     finally:
         stop.set()

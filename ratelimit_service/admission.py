@@ -9,20 +9,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ratelimit_service.answers import Headers, Refusal, rate_limit_headers, refusal, scope_in_words
-from ratelimit_service.claims import claim
+from ratelimit_service.claims import Bound, bound, claim
+from ratelimit_service.expectation import Expectation
 from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
-from ratelimit_service.ledger.types import Claim, Refused
+from ratelimit_service.ledger.types import Admitted, Claim, Refused, Withdrawal
 from ratelimit_service.metrics import Metrics
-from ratelimit_service.reservation import RequestSize
-from ratelimit_service.settlement import NONE, Entry, format_slot
+from ratelimit_service.reservation import Call
+from ratelimit_service.settlement import format_slot
 from tollhouse.decisions import ALLOWED
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Alias, Key, Snapshot
 from tollhouse.policy.watch import PolicyHolder
 
 log = logging.getLogger("ratelimit_service.admission")
+
+# Envoy sends the end of a call up to 20 ms later. A client whose calls follow one another must not
+# meet its own last call.
+_PATIENCE_SECONDS = (0.03, 0.06)
 
 
 class NotCounted(Exception):
@@ -59,11 +64,7 @@ class _Asked:
     key: Key
     alias: Alias
     claim: Claim
-    bound: Usage
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        return tuple(format_slot(slot.slot) for slot in self.claim.slots)
+    bound: Bound
 
 
 class Admission:
@@ -74,25 +75,25 @@ class Admission:
         holder: PolicyHolder,
         ledger: Ledger,
         metrics: Metrics,
-        give_back: Callable[[list[Entry]], None],
+        expectation: Expectation,
+        give_back: Callable[[Withdrawal], None],
     ) -> None:
         self._holder = holder
         self._ledger = ledger
         self._metrics = metrics
+        self._expectation = expectation
         self._give_back = give_back
 
-    async def admit(self, key_id: str, alias_name: str, size: RequestSize) -> Reservation | Limited:
+    async def admit(self, call: Call) -> Reservation | Limited:
         """Raises NotCounted."""
         started = time.perf_counter()
-        snapshot, key, alias = await self._grant(key_id, alias_name)
-        asked = _Asked(
-            snapshot, key, alias, *claim(snapshot, key, alias, size, new_reservation_id())
-        )
+        asked = self._asked(call, *await self._grant(call.key_id, call.alias))
         try:
-            outcome = await self._ledger.admit(asked.claim)
+            outcome = await self._ask_patiently(asked.claim)
         except LedgerUnavailable as error:
             return self._outage(asked, error)
         except LedgerError as error:
+            self._withdraw(asked)
             raise NotCounted(str(error)) from error
         finally:
             self._metrics.admission_seconds.observe(time.perf_counter() - started)
@@ -100,6 +101,29 @@ class Admission:
         if isinstance(outcome, Refused):
             return self._refused(asked, outcome)
         return self._reserved(asked, rate_limit_headers(outcome.states))
+
+    def _asked(self, call: Call, snapshot: Snapshot, key: Key, alias: Alias) -> _Asked:
+        worst = bound(snapshot, alias, call.size)
+        asked = claim(
+            snapshot,
+            key,
+            alias,
+            worst,
+            reservation_id=new_reservation_id(),
+            request_id=call.request_id,
+            expected_cost=self._expectation.cost(key.id, alias.name, worst.cost),
+        )
+        return _Asked(snapshot, key, alias, asked, worst)
+
+    async def _ask_patiently(self, asked: Claim) -> Admitted | Refused:
+        """Where only running calls stand in the way, the last of them may have just ended."""
+        outcome = await self._ledger.admit(asked)
+        for seconds in _PATIENCE_SECONDS:
+            if isinstance(outcome, Admitted) or not outcome.held_only:
+                break
+            await asyncio.sleep(seconds)
+            outcome = await self._ledger.admit(asked)
+        return outcome
 
     async def _grant(self, key_id: str, alias_name: str) -> tuple[Snapshot, Key, Alias]:
         found = self._find(key_id, alias_name)
@@ -121,16 +145,21 @@ class Admission:
         self._metrics.degraded.set(1)
         if asked.snapshot.org.on_store_outage == "deny":
             self._count("ledger_unavailable", asked)
-            # Redis may have made the reservation all the same, only too late for us.
-            self._give_back([_never_sent(asked)])
+            self._withdraw(asked)
             raise NotCounted(str(error)) from error
         return self._reserved(asked, [("x-tollhouse-degraded", "ledger")], degraded=True)
+
+    def _withdraw(self, asked: _Asked) -> None:
+        # Redis may have made the reservation all the same, in some slots, or will, too late for us.
+        slots = tuple(part.slot for part in asked.claim.slots)
+        self._give_back(Withdrawal(slots, reservation_id=asked.claim.reservation_id))
 
     def _reserved(self, asked: _Asked, headers: Headers, *, degraded: bool = False) -> Reservation:
         self._count(ALLOWED, asked)
         claimed = asked.claim
+        slots = tuple(map(format_slot, claimed.slots))
         return Reservation(
-            claimed.reservation_id, asked.slots, asked.bound, claimed.cost, headers, degraded
+            claimed.reservation_id, slots, asked.bound.usage, claimed.cost, headers, degraded
         )
 
     def _refused(self, asked: _Asked, refused: Refused) -> Limited:
@@ -143,19 +172,3 @@ class Admission:
 
     def _count(self, decision: str, asked: _Asked) -> None:
         self._metrics.admissions.labels(decision, asked.key.team, asked.alias.name).inc()
-
-
-def _never_sent(asked: _Asked) -> Entry:
-    """The end of a request that went no further: whatever was reserved for it is released."""
-    return Entry(
-        reservation_id=asked.claim.reservation_id,
-        slots=asked.slots,
-        key_id=asked.key.id,
-        team=asked.key.team,
-        project=asked.key.project,
-        alias=asked.alias.name,
-        usage=Usage(0, 0),
-        usage_source=NONE,
-        price=None,
-        reached_provider=False,
-    )

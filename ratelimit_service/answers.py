@@ -23,20 +23,21 @@ class Refusal:
 
 
 def rate_limit_headers(states: Iterable[ScopeState]) -> Headers:
-    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the scope that has least left.
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the scope that has least left in
+    its minute.
 
     Resets are durations such as "1s" or "6m0s", as OpenAI documents them.
     """
     states = list(states)
     requests = [
-        (state.requests_limit - state.requests_used, state.requests_limit, state.requests_reset_ms)
+        (limit - state.requests_used, limit, state.requests_reset_ms)
         for state in states
-        if state.requests_limit is not None
+        if (limit := state.limits.requests_per_minute) is not None
     ]
     tokens = [
-        (state.tokens_limit - state.tokens_used, state.tokens_limit, state.tokens_reset_ms)
+        (limit - state.tokens_used, limit, state.tokens_reset_ms)
         for state in states
-        if state.tokens_limit is not None
+        if (limit := state.limits.tokens_per_minute) is not None
     ]
     return [*_three("requests", requests), *_three("tokens", tokens)]
 
@@ -64,56 +65,77 @@ def duration(milliseconds: int) -> str:
 def refusal(refused: Refused, need_tokens: int, need_cost: int, owner: str | None) -> Refusal:
     """What to tell the caller; `need_*` is what the request would have reserved."""
     headers = rate_limit_headers(refused.states)
-    if refused.kind is RefusalKind.BUDGET_EXCEEDED or refused.never:
-        # SDKs retry a 429 by themselves; this one would only come back the same.
+    if not refused.never and refused.kind is not RefusalKind.BUDGET_EXCEEDED:
+        headers.append(("retry-after", str(max(1, math.ceil(refused.retry_after_ms / 1000)))))
+    if refused.never or (refused.resets_at is not None and not refused.held_only):
+        # SDKs retry a 429 by themselves; this one would only come back the same for hours.
         headers.append(("x-should-retry", "false"))
-    else:
-        seconds = max(1, math.ceil(refused.retry_after_ms / 1000))
-        headers.append(("retry-after", str(seconds)))
     ask = f"Ask {owner or 'the gateway operator'} to raise it."
     return Refusal(refused.kind.value, f"{_facts(refused, need_tokens, need_cost)} {ask}", headers)
 
 
 def scope_in_words(refused: Refused) -> str:
-    """ "key marketing-prod-1", "team marketing", "model gpt4_limited"."""
-    level, _, name = refused.scope.partition(":")
-    if name:
-        return f"{level} {name}"
-    return f"{'model' if level == 'alias' else level} {refused.slot.name}"
+    """ "key marketing-prod-1", "team marketing", "model gpt4", "key web-1 for model gpt4"."""
+    scope, _, model = refused.scope.partition("@")
+    level, _, name = scope.partition(":")
+    where = f"{'model' if level == 'alias' else level} {name or refused.slot.name}"
+    return f"{where} for model {model}" if model else where
 
 
 def _facts(refused: Refused, need_tokens: int, need_cost: int) -> str:
     where = scope_in_words(refused)
     if refused.kind is RefusalKind.REQUESTS:
         return (
-            f"Rate limit reached: {where} may make {refused.limit} requests per minute and made "
-            f"{refused.used}. Try again in {duration(refused.retry_after_ms)}."
+            f"Rate limit reached: {where} may make {refused.limit} requests per {_per(refused)} "
+            f"and made {refused.used}. {_again(refused)}"
         )
     if refused.kind is RefusalKind.TOKENS:
         return _token_facts(refused, where, need_tokens)
-    spent = f"{format_usd(refused.used)} of {format_usd(refused.limit)}"
-    if refused.kind is RefusalKind.BUDGET_RESERVED:
+    if refused.kind is RefusalKind.CONCURRENCY:
         return (
-            f"Budget of {where} is reserved by calls that are still running: {spent} is spent, "
-            f"{format_usd(refused.held)} is reserved, this call may cost up to "
-            f"{format_usd(need_cost)}. Try again when they have finished."
+            f"Too many calls at once: {where} may have {refused.limit} running and has "
+            f"{refused.held}. Try again when one has ended."
         )
-    return (
-        f"Monthly budget of {where} is used up: {spent} is spent and this call may cost up to "
-        f"{format_usd(need_cost)}. It resets at {_moment(refused.resets_at)}."
-    )
+    return _budget_facts(refused, where, need_cost)
+
+
+def _per(refused: Refused) -> str:
+    return refused.limit_name.rpartition("_")[2]
+
+
+def _again(refused: Refused) -> str:
+    if refused.held_only:
+        return "Try again when the calls that are running have ended."
+    if refused.resets_at is not None:
+        return f"It resets at {_moment(refused.resets_at)}."
+    return f"Try again in {duration(refused.retry_after_ms)}."
 
 
 def _token_facts(refused: Refused, where: str, need_tokens: int) -> str:
-    limit = f"{where} may use {refused.limit} tokens per minute"
+    limit = f"{where} may use {refused.limit} tokens per {_per(refused)}"
     if refused.never:
         return (
             f"Request too large: {limit}, and this call may use up to {need_tokens}. "
             "Send a shorter prompt or a smaller max_completion_tokens."
         )
     return (
-        f"Rate limit reached: {limit} and used or reserved {refused.used}; this call may use up "
-        f"to {need_tokens}. Try again in {duration(refused.retry_after_ms)}."
+        f"Rate limit reached: {limit} and used or reserved {refused.used + refused.held}; this "
+        f"call may use up to {need_tokens}. {_again(refused)}"
+    )
+
+
+def _budget_facts(refused: Refused, where: str, need_cost: int) -> str:
+    period = refused.limit_name.partition("_")[0]
+    spent = f"{format_usd(refused.used)} of {format_usd(refused.limit)}"
+    if refused.kind is RefusalKind.BUDGET_RESERVED:
+        return (
+            f"The {period} budget of {where} is reserved by calls that are still running: {spent} "
+            f"is spent, {format_usd(refused.held)} is reserved, this call may cost up to "
+            f"{format_usd(need_cost)}. Try again when they have finished."
+        )
+    return (
+        f"The {period} budget of {where} is used up: {spent} is spent and this call may cost up to "
+        f"{format_usd(need_cost)}. It resets at {_moment(refused.resets_at)}."
     )
 
 

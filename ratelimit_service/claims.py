@@ -2,54 +2,99 @@
 
 from __future__ import annotations
 
-from ratelimit_service.ledger.types import LARGEST_AMOUNT, Claim, ScopeLimits, Slot, SlotClaim
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ratelimit_service.ledger.types import (
+    LARGEST_AMOUNT,
+    NO_LIMITS,
+    Claim,
+    ScopeClaim,
+    Slot,
+    SlotClaim,
+    UsageRow,
+)
 from ratelimit_service.reservation import RequestSize, worst_case
 from tollhouse.money import Usage
-from tollhouse.policy.compiled import Alias, Key, Limits, Scope, Snapshot
+from tollhouse.policy.compiled import Alias, Key, Scope, Snapshot
 
 
-def claim(
-    snapshot: Snapshot, key: Key, alias: Alias, size: RequestSize, reservation_id: str
-) -> tuple[Claim, Usage]:
-    """The claim, and the worst case that it reserves."""
-    bound = worst_case(size, alias, snapshot.org)
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The worst case of a call: tokens, and nano-dollars (0 for an unpriced alias)."""
+
+    usage: Usage
+    cost: int
+
+    @property
+    def tokens(self) -> int:
+        """Input and output together, at most what the ledger counts exactly."""
+        return min(self.usage.input_tokens + self.usage.output_tokens, LARGEST_AMOUNT)
+
+
+def bound(snapshot: Snapshot, alias: Alias, size: RequestSize) -> Bound:
+    """The worst case of a call of this size.
+
+    A hostile body can claim thousands of pictures: past what the ledger counts exactly, it is
+    simply the largest amount there is.
+    """
+    usage = worst_case(size, alias, snapshot.org)
+    return Bound(usage, min(alias.price.cost(usage) if alias.price else 0, LARGEST_AMOUNT))
+
+
+def claim(  # noqa: PLR0913 - the facts of one call, each once
+    snapshot: Snapshot,
+    key: Key,
+    alias: Alias,
+    worst: Bound,
+    *,
+    reservation_id: str,
+    request_id: str,
+    expected_cost: int,
+) -> Claim:
+    """The claim of a call; `expected_cost` is what soft budgets reserve, in nano-dollars."""
+    org = snapshot.org
     return Claim(
         reservation_id=reservation_id,
-        slots=_slots(snapshot, key, alias),
-        # A hostile body can claim thousands of pictures: past what the ledger counts exactly, it is
-        # simply the largest amount there is.
-        tokens=min(bound.input_tokens + bound.output_tokens, LARGEST_AMOUNT),
-        cost=min(alias.price.cost(bound) if alias.price else 0, LARGEST_AMOUNT),
-        lease_seconds=snapshot.org.reservation_lease_seconds,
-        on_lost=snapshot.org.on_lost_reservation,
-        time_zone=snapshot.org.time_zone,
-    ), bound
+        slots=_slots(snapshot.scopes(key, alias)),
+        tokens=worst.tokens,
+        cost=worst.cost,
+        lease_seconds=org.reservation_lease_seconds,
+        on_lost=org.on_lost_reservation,
+        time_zone=org.time_zone,
+        expected_cost=expected_cost,
+        request_id=request_id,
+        row=UsageRow(key.project, key.id, alias.name, org.usage_retention_days),
+    )
 
 
-def _slots(snapshot: Snapshot, key: Key, alias: Alias) -> tuple[SlotClaim, ...]:
+def _slots(scopes: tuple[Scope, ...]) -> tuple[SlotClaim, ...]:
     """The team's scopes always; org and alias live in other slots and cost a call each, so only
     where they have a limit."""
-    of_key, of_project, of_team, of_org, of_alias, *_ = snapshot.scopes(key, alias)
-    team = SlotClaim(
-        Slot("team", key.team),
-        (
-            _limits(f"key:{key.id}", of_key),
-            _limits(f"project:{key.project}", of_project),
-            _limits("team", of_team),
+    team = next(scope.name for scope in scopes if scope.level == "team")
+    in_team = [scope for scope in scopes if scope.level not in ("org", "alias")]
+    beside = [scope for scope in scopes if scope.level in ("org", "alias")]
+    return (
+        SlotClaim(Slot("team", team), _scope_claims(in_team)),
+        *(
+            SlotClaim(_slot_of(scope), _scope_claims([scope]))
+            for scope in beside
+            if scope.limits != NO_LIMITS
         ),
     )
-    org = SlotClaim(Slot("org", of_org.name), (_limits("org", of_org),))
-    whole_alias = SlotClaim(Slot("alias", of_alias.name), (_limits("alias", of_alias),))
-    beside = [
-        slot for slot, scope in ((org, of_org), (whole_alias, of_alias)) if scope.limits != Limits()
-    ]
-    return (team, *beside)
 
 
-def _limits(name: str, scope: Scope) -> ScopeLimits:
-    return ScopeLimits(
-        name,
-        requests_per_minute=scope.limits.requests_per_minute,
-        tokens_per_minute=scope.limits.tokens_per_minute,
-        monthly_spend_nanousd=scope.limits.monthly_spend_nanousd,
-    )
+def _slot_of(scope: Scope) -> Slot:
+    return Slot("org" if scope.level == "org" else "alias", scope.name)
+
+
+def _scope_claims(scopes: Iterable[Scope]) -> tuple[ScopeClaim, ...]:
+    return tuple(ScopeClaim(scope_name(scope), scope.limits) for scope in scopes)
+
+
+def scope_name(scope: Scope) -> str:
+    """A scope's name in its slot: "key:web-1", "project:site", "team", "org", "alias"; limits for
+    one model alone are a scope of their own, "key:web-1@gpt4_limited"."""
+    named = scope.level in ("key", "project")
+    name = f"{scope.level}:{scope.name}" if named else scope.level
+    return f"{name}@{scope.model}" if scope.model else name

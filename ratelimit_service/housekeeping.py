@@ -10,6 +10,7 @@ from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Slot
 from ratelimit_service.metrics import Metrics
+from ratelimit_service.refusals import RefusalCounter
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.watch import PolicyHolder
 from tollhouse.serving.readiness import Readiness
@@ -21,25 +22,34 @@ _SWEEP_EVERY_PROBES = 10
 
 
 class Housekeeping:
-    """One probe a second, one sweep of ended leases every ten."""
+    """One probe a second, with the refusals of that second; one sweep of ended leases every ten."""
 
     def __init__(
-        self, holder: PolicyHolder, ledger: Ledger, metrics: Metrics, readiness: Readiness
+        self,
+        holder: PolicyHolder,
+        ledger: Ledger,
+        metrics: Metrics,
+        readiness: Readiness,
+        refusals: RefusalCounter,
     ) -> None:
         self._holder = holder
         self._ledger = ledger
         self._metrics = metrics
         self._readiness = readiness
+        self._refusals = refusals
 
     async def run(self, stop: asyncio.Event) -> None:
         probes = 0
         while not stop.is_set():
             reachable = await self.probe()
+            if reachable:
+                await self._refusals.flush()
             if reachable and probes % _SWEEP_EVERY_PROBES == 0:
                 await self._sweep()
             probes += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _PROBE_SECONDS)
+        await self._refusals.flush()
 
     async def probe(self) -> bool:
         """Whether Redis answers; readiness and metrics say the same from here on."""

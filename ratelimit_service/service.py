@@ -20,8 +20,9 @@ from envoy.service.ratelimit.v3.rls_pb2_grpc import (
 
 from ratelimit_service import transport
 from ratelimit_service.admission import Admission, Limited, NotCounted
-from ratelimit_service.settlement import Entry
-from ratelimit_service.settler import Settler
+from ratelimit_service.refusals import RefusalCounter
+from ratelimit_service.settlement import Entry, RefusedEntry, UnansweredEntry
+from ratelimit_service.settler import Ended, Settler
 
 log = logging.getLogger("ratelimit_service")
 
@@ -36,8 +37,7 @@ class RateLimitService(RateLimitServiceServicer):  # type: ignore[misc]
         self, request: RateLimitRequest, context: grpc.aio.ServicerContext
     ) -> RateLimitResponse:
         try:
-            call = transport.call_from(request)
-            outcome = await self._admission.admit(call.key_id, call.alias, call.size)
+            outcome = await self._admission.admit(transport.call_from(request))
         except transport.MalformedRequest as error:
             log.error("Envoy and this service do not fit together: %s", error)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -52,8 +52,9 @@ class RateLimitService(RateLimitServiceServicer):  # type: ignore[misc]
 class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
     """Settlement. Envoy streams an entry for every request, aborted ones included."""
 
-    def __init__(self, settler: Settler) -> None:
+    def __init__(self, settler: Settler, refusals: RefusalCounter) -> None:
         self._settler = settler
+        self._refusals = refusals
 
     async def StreamAccessLogs(
         self,
@@ -61,11 +62,19 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
         context: grpc.aio.ServicerContext,
     ) -> StreamAccessLogsResponse:
         async for message in request_iterator:
-            self._settler.take(list(_entries(message.http_logs.log_entry)))
+            ended: list[Ended] = []
+            for entry in _entries(message.http_logs.log_entry):
+                if isinstance(entry, RefusedEntry):
+                    self._refusals.take(entry)
+                else:
+                    ended.append(entry)
+            self._settler.take(ended)
         return StreamAccessLogsResponse()
 
 
-def _entries(logged: Iterator[HTTPAccessLogEntry]) -> Iterator[Entry]:
+def _entries(
+    logged: Iterator[HTTPAccessLogEntry],
+) -> Iterator[Entry | RefusedEntry | UnansweredEntry]:
     for one in logged:
         try:
             entry = transport.entry_from(one)
@@ -77,6 +86,8 @@ def _entries(logged: Iterator[HTTPAccessLogEntry]) -> Iterator[Entry]:
             yield entry
 
 
-def register(server: grpc.aio.Server, admission: Admission, settler: Settler) -> None:
+def register(
+    server: grpc.aio.Server, admission: Admission, settler: Settler, refusals: RefusalCounter
+) -> None:
     add_RateLimitServiceServicer_to_server(RateLimitService(admission), server)
-    add_AccessLogServiceServicer_to_server(AccessLogService(settler), server)
+    add_AccessLogServiceServicer_to_server(AccessLogService(settler, refusals), server)

@@ -9,19 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from ratelimit_service.ledger.types import LARGEST_AMOUNT, Settlement, Slot, SlotKind
+from ratelimit_service.ledger.types import (
+    LARGEST_AMOUNT,
+    Settlement,
+    Slot,
+    SlotClaim,
+    SlotKind,
+    TakenUsage,
+    UsageRow,
+    Withdrawal,
+)
 from tollhouse.money import Price, Usage
+from tollhouse.policy.compiled import Org
 
 NONE, REPORTED, ESTIMATED = "none", "reported", "estimated"
+NO_ALIAS = "-"
+"""In the history, the alias of a refusal that named none that exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One access-log entry of an admitted request.
 
-    `slots` are the places that hold its reservation, as "kind:name". `usage_source` is one of the
-    three above. `price` is the one in force at admission, None for an unpriced alias.
-    `reached_provider` is False when Envoy never had a connection to it.
+    `slots` are the places that hold its reservation, as `format_slot` writes them.
+    `usage_source` is one of the three above. `price` is the one in force at admission, None for an
+    unpriced alias. `reached_provider` is False when Envoy never had a connection to it; `failed`:
+    the caller got an error all the same. `reserved_cost` is nano-dollars.
     """
 
     reservation_id: str
@@ -34,6 +47,31 @@ class Entry:
     usage_source: str
     price: Price | None
     reached_provider: bool
+    failed: bool = False
+    reserved_cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEntry:
+    """One access-log entry of a request that a known key made and that was refused: `code` says
+    why, `started_at` when (epoch seconds)."""
+
+    key_id: str
+    team: str
+    project: str
+    alias: str
+    code: str
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnansweredEntry:
+    """One access-log entry of a request that was granted and went no further: its client left, or
+    the answer of this service never came. If a reservation was made, it is given back."""
+
+    request_id: str
+    team: str
+    alias: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,31 +95,42 @@ def charge(entry: Entry) -> Charge:
     return Charge(entry.usage, cost, entry.usage_source)
 
 
-def settlement(entry: Entry, charged: Charge, time_zone: str) -> Settlement:
+def settlement(entry: Entry, charged: Charge, org: Org) -> Settlement:
     """The ledger's instruction. Raises ValueError when the entry's names are malformed."""
+    usage = charged.usage
     return Settlement(
         reservation_id=entry.reservation_id,
-        slots=tuple((slot, _scopes(slot, entry)) for slot in map(parse_slot, entry.slots)),
+        slots=tuple(map(parse_slot, entry.slots)),
         # As for claims: what a provider reports past what the ledger counts is the largest amount.
         tokens=min(charged.tokens, LARGEST_AMOUNT),
         cost=min(charged.cost, LARGEST_AMOUNT),
-        time_zone=time_zone,
+        time_zone=org.time_zone,
+        row=UsageRow(entry.project, entry.key_id, entry.alias, org.usage_retention_days),
+        usage=TakenUsage(
+            min(usage.input_tokens, LARGEST_AMOUNT),
+            min(usage.output_tokens, LARGEST_AMOUNT),
+            min(usage.cached_input_tokens, LARGEST_AMOUNT),
+            int(entry.failed),
+        ),
     )
 
 
-def parse_slot(text: str) -> Slot:
-    """ "team:marketing" to a Slot. Raises ValueError."""
-    kind, _, name = text.partition(":")
-    if kind not in get_args(SlotKind):
-        raise ValueError("a slot is team:NAME, org:NAME or alias:NAME")
-    return Slot(cast(SlotKind, kind), name)
+def withdrawal(entry: UnansweredEntry, org: Org) -> Withdrawal:
+    """What gives the reservation back, wherever the call may have one. Raises ValueError."""
+    slots = (Slot("team", entry.team), Slot("org", org.name), Slot("alias", entry.alias))
+    return Withdrawal(slots, request_id=entry.request_id)
 
 
-def format_slot(slot: Slot) -> str:
-    return f"{slot.kind}:{slot.name}"
+def parse_slot(text: str) -> tuple[Slot, tuple[str, ...]]:
+    """ "team:marketing|key:web-1,project:site,team" to a Slot and its scopes. Raises ValueError."""
+    slot, _, scopes = text.partition("|")
+    kind, _, name = slot.partition(":")
+    if kind not in get_args(SlotKind) or not scopes:
+        raise ValueError("a slot is team:NAME|SCOPES, org:NAME|SCOPES or alias:NAME|SCOPES")
+    return Slot(cast(SlotKind, kind), name), tuple(scopes.split(","))
 
 
-def _scopes(slot: Slot, entry: Entry) -> tuple[str, ...]:
-    if slot.kind == "team":
-        return (f"key:{entry.key_id}", f"project:{entry.project}", "team")
-    return (slot.kind,)
+def format_slot(claimed: SlotClaim) -> str:
+    """The inverse of `parse_slot`."""
+    scopes = ",".join(each.scope for each in claimed.scopes)
+    return f"{claimed.slot.kind}:{claimed.slot.name}|{scopes}"

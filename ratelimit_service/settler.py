@@ -9,14 +9,27 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 
+from ratelimit_service.expectation import Expectation
 from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.ledger import Ledger
-from ratelimit_service.ledger.types import Settlement
+from ratelimit_service.ledger.types import Settlement, SettleOutcome, Withdrawal
 from ratelimit_service.metrics import Metrics
-from ratelimit_service.settlement import Charge, Entry, charge, settlement
+from ratelimit_service.settlement import (
+    NONE,
+    Charge,
+    Entry,
+    UnansweredEntry,
+    charge,
+    settlement,
+    withdrawal,
+)
+from tollhouse.policy.compiled import Org
 from tollhouse.policy.watch import PolicyHolder
 
 log = logging.getLogger("ratelimit_service.settler")
+
+Ended = Entry | UnansweredEntry | Withdrawal
+"""What ends a reservation."""
 
 _BATCH = 256
 _RETRY_SECONDS = 0.5
@@ -27,15 +40,18 @@ _MOST_WAITING = 200_000
 class Settler:
     """One queue, one worker: entries settle in batches, in the order they came."""
 
-    def __init__(self, holder: PolicyHolder, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(
+        self, holder: PolicyHolder, ledger: Ledger, metrics: Metrics, expectation: Expectation
+    ) -> None:
         self._holder = holder
         self._ledger = ledger
         self._metrics = metrics
-        self._waiting: deque[Entry] = deque()
+        self._expectation = expectation
+        self._waiting: deque[Ended] = deque()
         self._more = asyncio.Event()
         self._stopping = False
 
-    def take(self, entries: list[Entry]) -> None:
+    def take(self, entries: list[Ended]) -> None:
         """Accepts entries; never blocks the stream they came from."""
         room = _MOST_WAITING - len(self._waiting)
         if len(entries) > room:
@@ -70,21 +86,30 @@ class Settler:
         self._stopping = True
         self._more.set()
 
-    async def _settle(self, batch: list[Entry]) -> bool:
+    async def _settle(self, batch: list[Ended]) -> bool:
         started = time.perf_counter()
-        due = list(_due(batch, self._holder.current.org.time_zone))
+        org = self._holder.current.org
+        due = list(_due([each for each in batch if isinstance(each, Entry)], org))
+        lost = list(_lost([each for each in batch if not isinstance(each, Entry)], org))
         try:
             outcomes = await self._ledger.settle_many([wanted for _, _, wanted in due])
+            if lost and (given_back := await self._ledger.withdraw_lost(lost)):
+                self._metrics.settlements.labels("withdrawn", NONE).inc(given_back)
         except LedgerError as error:
             self._metrics.redis_errors.labels("settle").inc()
             log.warning("settlement waits for Redis: %s", error)
             return False
         for (entry, charged, _), outcome in zip(due, outcomes, strict=True):
-            self._metrics.settlements.labels(outcome.value, charged.source).inc()
-            if outcome.value not in ("duplicate", "too_old"):
-                self._metrics.charged(entry.team, entry.alias, charged)
+            self._settled(entry, charged, outcome)
         self._metrics.settlement_seconds.observe(time.perf_counter() - started)
         return True
+
+    def _settled(self, entry: Entry, charged: Charge, outcome: SettleOutcome) -> None:
+        self._metrics.settlements.labels(outcome.value, charged.source).inc()
+        if outcome in (SettleOutcome.DUPLICATE, SettleOutcome.TOO_OLD):
+            return
+        self._metrics.charged(entry.team, entry.alias, charged)
+        self._expectation.learn(entry.key_id, entry.alias, charged.cost, entry.reserved_cost)
 
     def _give_up(self) -> None:
         log.error(
@@ -93,16 +118,24 @@ class Settler:
         )
 
 
-def _due(batch: list[Entry], time_zone: str) -> Iterator[tuple[Entry, Charge, Settlement]]:
+def _due(batch: list[Entry], org: Org) -> Iterator[tuple[Entry, Charge, Settlement]]:
     for entry in batch:
         charged = charge(entry)
         try:
-            wanted = settlement(entry, charged, time_zone)
+            wanted = settlement(entry, charged, org)
         except ValueError as error:
             # One entry that nobody can settle must not hold up all that come after it.
             log.error("an access-log entry cannot be settled: %s", error)
             continue
         yield entry, charged, wanted
+
+
+def _lost(batch: list[UnansweredEntry | Withdrawal], org: Org) -> Iterator[Withdrawal]:
+    for entry in batch:
+        try:
+            yield entry if isinstance(entry, Withdrawal) else withdrawal(entry, org)
+        except ValueError as error:
+            log.error("an access-log entry cannot be settled: %s", error)
 
 
 @contextlib.asynccontextmanager

@@ -13,9 +13,17 @@ from ratelimit_service.admission import Limited, Reservation
 from ratelimit_service.answers import Headers
 from ratelimit_service.ledger.types import LARGEST_AMOUNT
 from ratelimit_service.reservation import Call, RequestSize
-from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED, Entry
+from ratelimit_service.settlement import (
+    ESTIMATED,
+    NO_ALIAS,
+    NONE,
+    REPORTED,
+    Entry,
+    RefusedEntry,
+    UnansweredEntry,
+)
 from tollhouse import contract
-from tollhouse.decisions import error_body
+from tollhouse.decisions import ALLOWED, CODES, error_body
 from tollhouse.money import Price, Usage
 
 # Response flags with which Envoy says that it had no connection to the provider.
@@ -96,15 +104,18 @@ def _add(response: RateLimitResponse, headers: Headers) -> None:
     )
 
 
-def entry_from(logged: HTTPAccessLogEntry) -> Entry | None:
-    """The entry of an admitted request, None of any other. Raises ValueError or KeyError."""
+def entry_from(logged: HTTPAccessLogEntry) -> Entry | RefusedEntry | UnansweredEntry | None:
+    """What an entry tells the ledger; None of one that it need not know. Raises ValueError or
+    KeyError."""
     metadata = logged.common_properties.metadata.filter_metadata
-    if contract.RESERVATION not in metadata:
-        return None
-    reservation = metadata[contract.RESERVATION].fields
-    if "reservation_id" not in reservation:
+    if contract.GRANT not in metadata or "team" not in metadata[contract.GRANT].fields:
         return None
     grant = metadata[contract.GRANT].fields
+    if contract.RESERVATION not in metadata:
+        return _unreserved(logged, grant)
+    reservation = metadata[contract.RESERVATION].fields
+    if "reservation_id" not in reservation:
+        return _refused(logged, grant)
     usage, source = _usage(metadata)
     return Entry(
         reservation_id=reservation["reservation_id"].string_value,
@@ -117,7 +128,39 @@ def entry_from(logged: HTTPAccessLogEntry) -> Entry | None:
         usage_source=source,
         price=_price(grant),
         reached_provider=not _never_sent(logged),
+        failed=_decision(logged) not in ("", ALLOWED),
+        reserved_cost=int(reservation["cost_nanousd"].string_value),
     )
+
+
+def _unreserved(
+    logged: HTTPAccessLogEntry, grant: Mapping[str, Any]
+) -> RefusedEntry | UnansweredEntry | None:
+    """Refused by authz_service; or granted, and then nothing was heard of this service."""
+    if _decision(logged) not in ("", "ledger_unavailable"):
+        return _refused(logged, grant)
+    request_id = logged.request.request_id
+    if not request_id or "alias" not in grant:
+        return None
+    return UnansweredEntry(request_id, grant["team"].string_value, grant["alias"].string_value)
+
+
+def _refused(logged: HTTPAccessLogEntry, grant: Mapping[str, Any]) -> RefusedEntry | None:
+    code = _decision(logged)
+    if code not in CODES:
+        return None
+    return RefusedEntry(
+        key_id=grant["key_id"].string_value,
+        team=grant["team"].string_value,
+        project=grant["project"].string_value,
+        alias=grant["alias"].string_value if "alias" in grant else NO_ALIAS,
+        code=code,
+        started_at=logged.common_properties.start_time.ToNanoseconds() / 1e9,
+    )
+
+
+def _decision(logged: HTTPAccessLogEntry) -> str:
+    return str(logged.response.response_headers.get(contract.DECISION_HEADER, ""))
 
 
 def _never_sent(logged: HTTPAccessLogEntry) -> bool:

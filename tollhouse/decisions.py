@@ -35,6 +35,7 @@ CODES: Final[dict[str, Code]] = {
     "unknown_endpoint": Code(404, "invalid_request_error"),
     "rate_limit_requests": Code(429, "rate_limit_error"),
     "rate_limit_tokens": Code(429, "rate_limit_error"),
+    "concurrency_limit": Code(429, "rate_limit_error"),
     # OpenAI's own type for "you have run out", which well-behaved clients do not retry.
     "budget_exceeded": Code(429, "insufficient_quota"),
     "budget_reserved": Code(429, "rate_limit_error"),

@@ -2,7 +2,7 @@
 
 LedgerError
 ├── LedgerUnavailable   the store cannot answer now: down, slow, loading, read-only, out of memory
-└── LedgerClockError    the store's clock lies in none of the months around the caller's clock
+└── LedgerClockError    the store's clock is more than a day from the caller's
 
 No message carries a key, an amount or a reservation id.
 """
@@ -21,4 +21,4 @@ class LedgerUnavailable(LedgerError):
 
 
 class LedgerClockError(LedgerError):
-    """The store's clock and the caller's clock are more than a month apart."""
+    """The store's clock and the caller's clock are more than a day apart."""

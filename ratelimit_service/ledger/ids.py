@@ -17,3 +17,8 @@ def new_reservation_id(now_ms: int | None = None) -> str:
     random_a = secrets.randbits(12) << 64
     random_b = secrets.randbits(62)
     return f"{millis << 80 | _VERSION_7 | random_a | _VARIANT | random_b:032x}"
+
+
+def id_millis(reservation_id: str) -> int:
+    """The Unix milliseconds that an id was made at."""
+    return int(reservation_id[:12], 16)

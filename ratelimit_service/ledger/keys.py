@@ -3,18 +3,25 @@
 A Redis Cluster places a key by the part between its first braces, and a script may only touch
 keys of one place. So each slot of the ledger has one tag, in all its keys:
 
-    th:{team:marketing}:spend          HASH  <scope>|<YYYY-MM>|settled, …|held   nano-dollars
-    th:{team:marketing}:win:<scope>    HASH  the sliding 60 s window of one scope (prelude.lua)
-    th:{team:marketing}:holds          HASH  reservation id → what it reserved (prelude.lua)
-    th:{team:marketing}:leases         ZSET  reservation id → end of its lease, epoch ms
-    th:{team:marketing}:done:<day>     HASH  reservation id → how it ended; expires after 4 days
+    th:{team:marketing}:held              HASH  what running calls hold, by scope
+    th:{team:marketing}:holds             HASH  reservation id → what it reserved
+    th:{team:marketing}:requests          HASH  Envoy's request id → reservation id, while held
+    th:{team:marketing}:leases            ZSET  reservation id → end of its lease, epoch ms
+    th:{team:marketing}:done:<day no>     HASH  reservation id → how it ended; expires after 4 days
+    th:{team:marketing}:win:<scope>       HASH  the sliding minute of one scope
+    th:{team:marketing}:day:2026-11-24    HASH  spend, tokens, requests; expires after 8 days
+    th:{team:marketing}:week:2026-W48     HASH  spend; expires after 45 days
+    th:{team:marketing}:month:2026-11     HASH  spend; expires after 400 days
+    th:{team:marketing}:usage:2026-11-24  HASH  the history; expires as the policy says
 
-`<day>` is the day of the reservation id, in days since 1970-01-01 UTC. The scripts are given the
-first three fixed keys and derive the others from them, with the same tag and so in the same place.
+`<day no>` is the day of the reservation id, in days since 1970-01-01 UTC. The scripts are given
+the first three fixed keys (held, holds, leases) and derive the others from them, with the same tag
+and so in the same place. What is in each is told at the head of scripts/prelude.lua.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 from ratelimit_service.ledger.types import Slot
 
@@ -26,26 +33,25 @@ class SlotKeys:
     stem: str
 
     @property
-    def spend(self) -> str:
-        """HASH of settled and held nano-dollars per scope and month."""
-        return self.stem + "spend"
+    def held(self) -> str:
+        """HASH of what running calls hold."""
+        return self.stem + "held"
 
     @property
     def declared(self) -> tuple[str, str, str]:
         """The KEYS of every script, in order."""
-        return (self.spend, self.stem + "holds", self.stem + "leases")
+        return (self.held, self.stem + "holds", self.stem + "leases")
 
     def window(self, scope: str) -> str:
         """HASH of the sliding window of `scope`."""
         return f"{self.stem}win:{scope}"
+
+    def counters(self, kind: Literal["day", "week", "month", "usage"], label: str) -> str:
+        """HASH of what was settled in one day, week or month, or of a day's history."""
+        return f"{self.stem}{kind}:{label}"
 
 
 @lru_cache(maxsize=4096)
 def slot_keys(prefix: str, slot: Slot) -> SlotKeys:
     """The keys of `slot`, e.g. under `th:{team:marketing}:` for the prefix `th:`."""
     return SlotKeys(f"{prefix}{{{slot.kind}:{slot.name}}}:")
-
-
-def spend_field(scope: str, month: str, part: str) -> str:
-    """The field of the spend hash for `part`, either `settled` or `held`."""
-    return f"{scope}|{month}|{part}"

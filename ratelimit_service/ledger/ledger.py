@@ -9,17 +9,19 @@ from typing import TypeVar
 
 from ratelimit_service.ledger import wire
 from ratelimit_service.ledger.errors import LedgerError
-from ratelimit_service.ledger.keys import slot_keys, spend_field
+from ratelimit_service.ledger.keys import slot_keys
 from ratelimit_service.ledger.lane import ScriptLane
 from ratelimit_service.ledger.store import STORE_ERRORS, StoreClient, translated
 from ratelimit_service.ledger.types import (
     Admitted,
     Claim,
+    Refusals,
     Refused,
     ScopeState,
     Settlement,
     SettleOutcome,
     Slot,
+    Withdrawal,
 )
 
 _T = TypeVar("_T")
@@ -68,7 +70,8 @@ class Ledger:
         try:
             replies = await self._admissions.run(calls)
         except asyncio.CancelledError:
-            self._start_withdrawal(claim)
+            slots = tuple(part.slot for part in claim.slots)
+            self._start_withdrawal(claim, slots, on_its_way=True)
             raise
         answers = [
             wire.read_admission(part, reply)
@@ -77,17 +80,29 @@ class Ledger:
         refusals = [refusal for _, refusal in answers if refusal is not None]
         if not refusals:
             return Admitted(claim.reservation_id, _all_states(states for states, _ in answers))
-        if len(refusals) < len(answers):
-            await asyncio.shield(self._start_withdrawal(claim))
+        if took := tuple(states[0].slot for states, refusal in answers if refusal is None):
+            await asyncio.shield(self._start_withdrawal(claim, took, on_its_way=False))
         return replace(refusals[0], states=_all_states(refusal.states for refusal in refusals))
 
     async def withdraw(self, claim: Claim) -> None:
-        """Give back what `admit` took, in full, the count of the request included.
+        """Give back what `admit` took, in full, the count of the request included."""
+        await self._withdraw(claim, tuple(part.slot for part in claim.slots), on_its_way=False)
 
-        For a request that goes no further although it was, or may have been, admitted.
+    async def withdraw_lost(self, withdrawals: Sequence[Withdrawal]) -> int:
+        """Give back reservations whose requests went no further; returns how many were held.
+
+        One whose admission has not reached the store yet is refused when it does.
         """
-        slots = [part.slot for part in claim.slots]
-        await self._admissions.run(wire.withdraw_calls(self._prefix, slots, claim.reservation_id))
+        calls = [
+            call
+            for each in withdrawals
+            for call in wire.withdraw_calls(self._prefix, each, on_its_way=True)
+        ]
+        return sum(int(str(reply)) for reply in await self._settlements.run(calls))
+
+    async def count_refusals(self, refusals: Sequence[Refusals]) -> None:
+        """Add refusals to the history. If it raises, some are counted and some are not."""
+        await self._settlements.run([wire.refuse_call(self._prefix, each) for each in refusals])
 
     async def settle(self, settlement: Settlement) -> SettleOutcome:
         """Replace a reservation by what the request really took, once however often it is asked."""
@@ -120,11 +135,8 @@ class Ledger:
         return swept
 
     async def spend(self, slot: Slot, scope: str, month: str) -> tuple[int, int]:
-        """Nano-dollars (settled, held) of `scope` in `month`, a `YYYY-MM`."""
-        fields = [spend_field(scope, month, part) for part in ("settled", "held")]
-        key = slot_keys(self._prefix, slot).spend
-        settled, held = await self._within_deadline(self._redis.hmget(key, fields))
-        return int(settled or 0), int(held or 0)
+        """Nano-dollars (settled in `month`, a `YYYY-MM`; held by running calls) of `scope`."""
+        return await self._within_deadline(self._read_spend(slot, scope, month))
 
     async def ping(self) -> None:
         """Return if the store answers."""
@@ -136,15 +148,15 @@ class Ledger:
         await self._redis.aclose()
 
     def _times(self) -> tuple[str, int]:
-        # The clock override for scripts, and the moment around which months are listed.
+        # The clock override for scripts, and the moment around which days are listed.
         if self._clock is None:
             return "", int(time.time())
         micros = self._clock()
         return str(micros), micros // 1_000_000
 
     async def _settle_some(self, settlements: Sequence[Settlement]) -> list[SettleOutcome]:
-        times = self._times()
-        groups = [wire.settle_calls(self._prefix, each, *times) for each in settlements]
+        clock, _ = self._times()
+        groups = [wire.settle_calls(self._prefix, each, clock) for each in settlements]
         replies = iter(await self._settlements.run([call for group in groups for call in group]))
         return [wire.read_outcome([next(replies) for _ in group]) for group in groups]
 
@@ -153,19 +165,34 @@ class Ledger:
         calls = [wire.sweep_call(self._prefix, slot, clock) for slot in slots]
         return [int(str(reply)) for reply in await self._settlements.run(calls)]
 
-    def _start_withdrawal(self, claim: Claim) -> asyncio.Task[None]:
+    async def _read_spend(self, slot: Slot, scope: str, month: str) -> tuple[int, int]:
+        keys = slot_keys(self._prefix, slot)
+        settled = await self._redis.hget(keys.counters("month", month), scope)
+        held = await self._redis.hget(keys.held, f"{scope}|nano")
+        return int(settled or 0), int(held or 0)
+
+    def _start_withdrawal(
+        self, claim: Claim, slots: tuple[Slot, ...], *, on_its_way: bool
+    ) -> asyncio.Task[None]:
         # A task of its own: the caller may be cancelled, what it took is given back all the same.
-        task = asyncio.create_task(self._withdraw_quietly(claim))
+        task = asyncio.create_task(self._withdraw_quietly(claim, slots, on_its_way=on_its_way))
         self._withdrawals.add(task)
         task.add_done_callback(self._withdrawals.discard)
         return task
 
-    async def _withdraw_quietly(self, claim: Claim) -> None:
+    async def _withdraw_quietly(
+        self, claim: Claim, slots: tuple[Slot, ...], *, on_its_way: bool
+    ) -> None:
         try:
-            await self.withdraw(claim)
+            await self._withdraw(claim, slots, on_its_way=on_its_way)
         except LedgerError as error:
             # The refusal stands; what could not be given back ends with its lease.
             _log.warning("a refused request's reservation waits for its lease: %s", error)
+
+    async def _withdraw(self, claim: Claim, slots: tuple[Slot, ...], *, on_its_way: bool) -> None:
+        withdrawal = Withdrawal(slots, reservation_id=claim.reservation_id)
+        calls = wire.withdraw_calls(self._prefix, withdrawal, on_its_way=on_its_way)
+        await self._admissions.run(calls)
 
     async def _within_deadline(self, call: Awaitable[_T]) -> _T:
         try:

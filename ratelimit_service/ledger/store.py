@@ -86,5 +86,5 @@ def translated(error: Exception) -> LedgerError:
     if reason is None:
         return LedgerError(f"the store refused a call: {error}")
     if reason[0] == "CLOCK":
-        return LedgerClockError("the store's clock is in none of the months around ours")
+        return LedgerClockError("the store's clock is more than a day from ours")
     return LedgerUnavailable(f"the store is unavailable ({reason[0]})")

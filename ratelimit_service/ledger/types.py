@@ -8,16 +8,56 @@ script (whose numbers are doubles) keeps exact; that is 9 million dollars for on
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
+
+from ratelimit_service.ledger.periods import Periods
+from tollhouse.policy.compiled import Limits
 
 LARGEST_AMOUNT = 2**53 - 1
 
 SlotKind = Literal["team", "org", "alias"]
 OnLost = Literal["charge", "release"]
 
-# Braces would end the hash tag; bars and commas separate the fields of a stored hold.
-_NAME = re.compile(r"[^\s{}|,]{1,200}")
+LimitName = Literal[
+    "requests_per_minute",
+    "requests_per_day",
+    "tokens_per_minute",
+    "tokens_per_day",
+    "max_parallel_requests",
+    "daily_spend_usd",
+    "weekly_spend_usd",
+    "monthly_spend_usd",
+]
+"""The limits by their names in a policy. Amounts of spend are nano-dollars here all the same."""
+
+
+NO_LIMITS = Limits()
+
+
+def limit_of(limits: Limits, name: LimitName) -> int | None:
+    """One limit by its name: a count, or nano-dollars; None is no limit."""
+    value: int | None = getattr(limits, name.replace("_usd", "_nanousd"))
+    return value
+
+
+# Braces would end the hash tag; bars, commas and stars separate the fields of a stored hold.
+_NAME = re.compile(r"[^\s{}|,*]{1,400}")
 _RESERVATION_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def _require_name(name: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("a slot or scope name is empty, too long, or holds whitespace or {}|,*")
+
+
+def _require_id(reservation_id: str) -> None:
+    if _RESERVATION_ID.fullmatch(reservation_id) is None:
+        raise ValueError("a reservation id is 32 lower-case hex digits")
+
+
+def _require_amount(field: str, amount: int) -> None:
+    if not 0 <= amount <= LARGEST_AMOUNT:
+        raise ValueError(f"{field} must lie between 0 and {LARGEST_AMOUNT}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +76,16 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class ScopeLimits:
-    """The limits of one scope in its slot. None is no limit; the scope is counted all the same."""
+class ScopeClaim:
+    """One scope in its slot, and its limits; where there is none it is counted all the same."""
 
     scope: str
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    monthly_spend_nanousd: int | None = None
+    limits: Limits = NO_LIMITS
 
     def __post_init__(self) -> None:
         _require_name(self.scope)
-        for limit in (
-            self.requests_per_minute,
-            self.tokens_per_minute,
-            self.monthly_spend_nanousd,
-        ):
-            _require_amount("limit", limit or 0)
+        for name in get_args(LimitName):
+            _require_amount("limit", limit_of(self.limits, name) or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +93,33 @@ class SlotClaim:
     """The scopes that one request touches in one slot."""
 
     slot: Slot
-    scopes: tuple[ScopeLimits, ...]
+    scopes: tuple[ScopeClaim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Where the history of a team counts a request. `kept_days` is how long."""
+
+    project: str
+    key: str
+    alias: str
+    kept_days: int
+
+    def __post_init__(self) -> None:
+        for name in (self.project, self.key, self.alias):
+            _require_name(name)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one request asks for: one request, `tokens`, and `cost` nano-dollars, in every scope.
+    """What one request asks for: one request, `tokens`, and nano-dollars, in every scope.
 
-    `reservation_id` comes from `ids.new_reservation_id`. The reservation ends by itself
-    `lease_seconds` after admission; `on_lost` says whether it is then charged in full or released.
-    Months begin at midnight in `time_zone`, an IANA name. A ValueError names what is malformed.
+    `cost` is its worst case, `expected_cost` what soft budgets reserve instead (None: the worst
+    case too). `reservation_id` comes from `ids.new_reservation_id`; `request_id` is Envoy's, by
+    which a reservation is found whose id never reached Envoy, "" without one. The reservation ends
+    by itself `lease_seconds` after admission; `on_lost` says whether it is then charged in full or
+    released. Days begin at midnight in `time_zone`, an IANA name. A ValueError names what is
+    malformed.
     """
 
     reservation_id: str
@@ -78,12 +129,18 @@ class Claim:
     lease_seconds: int
     on_lost: OnLost
     time_zone: str
+    expected_cost: int | None = None
+    request_id: str = ""
+    row: UsageRow | None = None
 
     def __post_init__(self) -> None:
         _require_id(self.reservation_id)
         _require_amount("tokens", self.tokens)
         _require_amount("cost", self.cost)
+        _require_amount("expected_cost", self.expected_cost or 0)
         _require_amount("lease_seconds", self.lease_seconds)
+        if self.request_id:
+            _require_name(self.request_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +148,26 @@ class ScopeState:
     """The counters of one scope, after the admission or the refusal that reports them.
 
     A `reset` is the time until that window is entirely empty again if nothing more is admitted.
-    `month` is `YYYY-MM`, the month that the spend figures belong to.
+    `…_today` and `…_spend` are of the day, week and month of `periods`, without what running calls
+    hold; that is `held_spend` and `held_tokens`, of `running` calls.
     """
 
     slot: Slot
     scope: str
+    limits: Limits
+    periods: Periods
     requests_used: int
-    requests_limit: int | None
     requests_reset_ms: int
     tokens_used: int
-    tokens_limit: int | None
     tokens_reset_ms: int
-    spend_settled: int
-    spend_held: int
-    spend_limit: int | None
-    month: str
+    requests_today: int
+    tokens_today: int
+    daily_spend: int
+    weekly_spend: int
+    monthly_spend: int
+    held_spend: int
+    held_tokens: int
+    running: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +183,7 @@ class RefusalKind(StrEnum):
 
     REQUESTS = "rate_limit_requests"
     TOKENS = "rate_limit_tokens"
+    CONCURRENCY = "concurrency_limit"
     BUDGET_EXCEEDED = "budget_exceeded"
     BUDGET_RESERVED = "budget_reserved"
 
@@ -129,15 +192,17 @@ class RefusalKind(StrEnum):
 class Refused:
     """The claim took nothing, at any scope.
 
-    `used` is what counts against `limit` now: requests or tokens in the window, or nano-dollars
-    settled; `held` is nano-dollars reserved, 0 for a window. `retry_after_ms` is when the same
-    claim will fit this limit if nothing else comes, except for BUDGET_RESERVED, where it is a
-    guess. `resets_at` is the end of a budget's month, None for a window. `never`: the claim is
-    larger than the limit itself, so waiting cannot help and `retry_after_ms` is 0.
-    `states` has the scopes of the slots that refused.
+    `used` is what counts against `limit` now: what the window holds, or what the period has
+    settled; `held` is what running calls hold beside it, 0 for a window. `retry_after_ms` is when
+    the same claim will fit this limit if nothing else comes; where only running calls stand in the
+    way (`held_only`) it is a guess. `resets_at` is the end of the limit's day, week or month, None
+    for a window and for running calls. `never`: the claim is larger than the limit itself, so
+    waiting cannot help and `retry_after_ms` is 0. `states` has the scopes of the slots that
+    refused.
     """
 
     kind: RefusalKind
+    limit_name: LimitName
     slot: Slot
     scope: str
     limit: int
@@ -146,7 +211,22 @@ class Refused:
     retry_after_ms: int
     resets_at: int | None
     never: bool
+    held_only: bool
     states: tuple[ScopeState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUsage:
+    """What the history notes of a request that ended; `errors` is 1 if the provider failed."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    errors: int = 0
+
+    def __post_init__(self) -> None:
+        for amount in (self.input_tokens, self.output_tokens, self.cached_input_tokens):
+            _require_amount("tokens", amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +234,8 @@ class Settlement:
     """What a request really took: it replaces the reservation in every slot that it was made in.
 
     `slots` repeats the slots and scopes of the claim; they are what is charged if the store has no
-    trace of the reservation. A ValueError names what is malformed.
+    trace of the reservation. `row` and `usage` are for the history. A ValueError names what is
+    malformed.
     """
 
     reservation_id: str
@@ -162,6 +243,8 @@ class Settlement:
     tokens: int
     cost: int
     time_zone: str
+    row: UsageRow | None = None
+    usage: TakenUsage = TakenUsage()
 
     def __post_init__(self) -> None:
         _require_id(self.reservation_id)
@@ -170,6 +253,29 @@ class Settlement:
         for _, scopes in self.slots:
             for scope in scopes:
                 _require_name(scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A reservation whose request went no further, to be given back in `slots`.
+
+    It is found by `reservation_id`, or, where that never reached Envoy, by Envoy's `request_id`.
+    """
+
+    slots: tuple[Slot, ...]
+    reservation_id: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Refusals of one day for the history: how many, with which code."""
+
+    team: str
+    row: UsageRow
+    day: str
+    code: str
+    count: int
 
 
 class SettleOutcome(StrEnum):
@@ -187,18 +293,3 @@ class SettleOutcome(StrEnum):
     UNKNOWN = "unknown"
     DUPLICATE = "duplicate"
     TOO_OLD = "too_old"
-
-
-def _require_name(name: str) -> None:
-    if _NAME.fullmatch(name) is None:
-        raise ValueError("a slot or scope name is empty, too long, or holds whitespace or {}|,")
-
-
-def _require_id(reservation_id: str) -> None:
-    if _RESERVATION_ID.fullmatch(reservation_id) is None:
-        raise ValueError("a reservation id is 32 lower-case hex digits")
-
-
-def _require_amount(field: str, amount: int) -> None:
-    if not 0 <= amount <= LARGEST_AMOUNT:
-        raise ValueError(f"{field} must lie between 0 and {LARGEST_AMOUNT}")

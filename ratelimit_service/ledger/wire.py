@@ -7,26 +7,49 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
 
+from ratelimit_service.ledger.ids import id_millis
 from ratelimit_service.ledger.keys import slot_keys
-from ratelimit_service.ledger.periods import Month, months_around
+from ratelimit_service.ledger.periods import Day, Periods, days_around, periods_at
 from ratelimit_service.ledger.scripts import ScriptCall, load_script
 from ratelimit_service.ledger.types import (
     Claim,
+    LimitName,
     RefusalKind,
+    Refusals,
     Refused,
-    ScopeLimits,
+    ScopeClaim,
     ScopeState,
     Settlement,
     SettleOutcome,
     Slot,
     SlotClaim,
+    UsageRow,
+    Withdrawal,
+    limit_of,
 )
 
 SWEPT_AT_ONCE = 64
 """How many reservations one call of the sweep script ends at most."""
 
-_BUDGETS = (RefusalKind.BUDGET_EXCEEDED, RefusalKind.BUDGET_RESERVED)
-_FIGURES = 6  # per scope, in the reply of admit.lua
+_FIGURES = 12  # per scope, in the reply of admit.lua
+_LIMITS_IN_ORDER: tuple[LimitName, ...] = (
+    "requests_per_minute",
+    "tokens_per_minute",
+    "requests_per_day",
+    "tokens_per_day",
+    "max_parallel_requests",
+    "daily_spend_usd",
+    "weekly_spend_usd",
+    "monthly_spend_usd",
+)
+# The refusals of the others are those of budgets.
+_KINDS: dict[LimitName, RefusalKind] = {
+    "requests_per_minute": RefusalKind.REQUESTS,
+    "requests_per_day": RefusalKind.REQUESTS,
+    "tokens_per_minute": RefusalKind.TOKENS,
+    "tokens_per_day": RefusalKind.TOKENS,
+    "max_parallel_requests": RefusalKind.CONCURRENCY,
+}
 
 # What the whole settlement did is the first of these that happened in any of its slots.
 _TELLING = (
@@ -40,48 +63,67 @@ _TELLING = (
 
 def admit_calls(prefix: str, claim: Claim, clock: str, now: int) -> list[ScriptCall]:
     """One call of admit.lua per slot. `clock` is microseconds or "", `now` epoch seconds."""
-    shared = (
+    script = load_script("admit")
+    before_row: tuple[str | int, ...] = (
         clock,
         claim.reservation_id,
+        claim.request_id,
         claim.tokens,
         claim.cost,
+        claim.cost if claim.expected_cost is None else claim.expected_cost,
         claim.lease_seconds * 1000,
         claim.on_lost,
-        _months_argument(months_around(claim.time_zone, now)),
     )
-    script = load_script("admit")
+    days = _days_argument(days_around(claim.time_zone, now))
     return [
         ScriptCall(
             script,
             slot_keys(prefix, part.slot).declared,
-            (*shared, *map(_limits_argument, part.scopes)),
+            (*before_row, _row(part.slot, claim.row), days, *map(_scope_argument, part.scopes)),
         )
         for part in claim.slots
     ]
 
 
-def withdraw_calls(prefix: str, slots: Sequence[Slot], reservation_id: str) -> list[ScriptCall]:
-    """One call of withdraw.lua per slot."""
+def withdraw_calls(prefix: str, withdrawal: Withdrawal, *, on_its_way: bool) -> list[ScriptCall]:
+    """One call of withdraw.lua per slot. `on_its_way`: the admission may not have been made yet;
+    it is refused when it comes."""
     script = load_script("withdraw")
+    arguments = (withdrawal.reservation_id, withdrawal.request_id, int(on_its_way))
     return [
-        ScriptCall(script, slot_keys(prefix, slot).declared, (reservation_id,)) for slot in slots
+        ScriptCall(script, slot_keys(prefix, slot).declared, arguments) for slot in withdrawal.slots
     ]
 
 
-def settle_calls(prefix: str, settlement: Settlement, clock: str, now: int) -> list[ScriptCall]:
+def settle_calls(prefix: str, settlement: Settlement, clock: str) -> list[ScriptCall]:
     """One call of settle.lua per slot."""
-    shared = (
+    made_at = id_millis(settlement.reservation_id) // 1000
+    before_row: tuple[str | int, ...] = (
         clock,
         settlement.reservation_id,
         settlement.tokens,
         settlement.cost,
-        _months_argument(months_around(settlement.time_zone, now)),
+        periods_at(settlement.time_zone, made_at).packed(),
     )
+    took = settlement.usage
+    usage = f"{took.input_tokens}|{took.output_tokens}|{took.cached_input_tokens}|{took.errors}"
     script = load_script("settle")
     return [
-        ScriptCall(script, slot_keys(prefix, slot).declared, shared + scopes)
+        ScriptCall(
+            script,
+            slot_keys(prefix, slot).declared,
+            (*before_row, _row(slot, settlement.row), usage, *scopes),
+        )
         for slot, scopes in settlement.slots
     ]
+
+
+def refuse_call(prefix: str, refusals: Refusals) -> ScriptCall:
+    """A call of refuse.lua in the team's slot."""
+    keys = slot_keys(prefix, Slot("team", refusals.team)).declared
+    field = f"{_fields(refusals.row)}|{refusals.code}"
+    arguments = (refusals.day, refusals.row.kept_days, field, refusals.count)
+    return ScriptCall(load_script("refuse"), keys, arguments)
 
 
 def sweep_call(prefix: str, slot: Slot, clock: str) -> ScriptCall:
@@ -92,10 +134,17 @@ def sweep_call(prefix: str, slot: Slot, clock: str) -> ScriptCall:
 
 def read_admission(part: SlotClaim, reply: object) -> tuple[tuple[ScopeState, ...], Refused | None]:
     """The states of the scopes of one slot, and the refusal if there is one."""
-    month, figures, refusal = cast("tuple[bytes | str, list[bytes], list[bytes]]", reply)
+    labels, figures, refusal = cast("tuple[bytes | str, list[bytes], list[bytes]]", reply)
+    periods = Periods(*_text(labels).split("|"))
     states = tuple(
-        _scope_state(part, index, figures[index * _FIGURES :], _text(month))
-        for index in range(len(part.scopes))
+        ScopeState(
+            part.slot,
+            claimed.scope,
+            claimed.limits,
+            periods,
+            *map(int, figures[index * _FIGURES : (index + 1) * _FIGURES]),
+        )
+        for index, claimed in enumerate(part.scopes)
     )
     return states, _refusal(part, refusal, states) if refusal else None
 
@@ -106,37 +155,24 @@ def read_outcome(replies: Sequence[object]) -> SettleOutcome:
     return next((outcome for outcome in _TELLING if outcome in outcomes), SettleOutcome.DUPLICATE)
 
 
-def _scope_state(part: SlotClaim, index: int, figures: Sequence[bytes], month: str) -> ScopeState:
-    limits = part.scopes[index]
-    return ScopeState(
-        slot=part.slot,
-        scope=limits.scope,
-        requests_used=int(figures[0]),
-        requests_limit=limits.requests_per_minute,
-        requests_reset_ms=int(figures[1]),
-        tokens_used=int(figures[2]),
-        tokens_limit=limits.tokens_per_minute,
-        tokens_reset_ms=int(figures[3]),
-        spend_settled=int(figures[4]),
-        spend_held=int(figures[5]),
-        spend_limit=limits.monthly_spend_nanousd,
-        month=month,
-    )
-
-
 def _refusal(part: SlotClaim, refusal: Sequence[bytes], states: tuple[ScopeState, ...]) -> Refused:
-    kind = RefusalKind(_text(refusal[0]))
-    index, limit, used, held, retry_after_ms, month_ends, never = map(int, refusal[1:])
+    name = cast(LimitName, _text(refusal[0]))
+    index, limit, used, held, retry_after_ms, ends, never, held_only = map(int, refusal[1:])
+    kind = _KINDS.get(name)
+    if kind is None:
+        kind = RefusalKind.BUDGET_RESERVED if held_only else RefusalKind.BUDGET_EXCEEDED
     return Refused(
         kind=kind,
+        limit_name=name,
         slot=part.slot,
         scope=part.scopes[index].scope,
         limit=limit,
         used=used,
         held=held,
         retry_after_ms=retry_after_ms,
-        resets_at=month_ends if kind in _BUDGETS else None,
+        resets_at=ends or None,
         never=bool(never),
+        held_only=bool(held_only),
         states=states,
     )
 
@@ -146,18 +182,29 @@ def _refusal(part: SlotClaim, refusal: Sequence[bytes], states: tuple[ScopeState
 
 
 @lru_cache(maxsize=64)
-def _months_argument(months: tuple[Month, Month, Month]) -> str:
-    return ",".join(f"{month.label}|{month.start}|{month.end}" for month in months)
+def _days_argument(days: tuple[Day, ...]) -> str:
+    return ",".join(
+        f"{day.periods.day}|{day.start}|{day.end}|{day.periods.week}|{day.week_end}"
+        f"|{day.periods.month}|{day.month_end}"
+        for day in days
+    )
 
 
 @lru_cache(maxsize=16_384)
-def _limits_argument(limits: ScopeLimits) -> str:
-    figures = (
-        limits.requests_per_minute,
-        limits.tokens_per_minute,
-        limits.monthly_spend_nanousd,
-    )
-    return "|".join((limits.scope, *("" if each is None else str(each) for each in figures)))
+def _scope_argument(claimed: ScopeClaim) -> str:
+    limits = [limit_of(claimed.limits, name) for name in _LIMITS_IN_ORDER]
+    soft = "1" if claimed.limits.budget_mode == "soft" else ""
+    figures = ("" if limit is None else str(limit) for limit in limits)
+    return "|".join((claimed.scope, *figures, soft))
+
+
+def _row(slot: Slot, row: UsageRow | None) -> str:
+    # A team's slot keeps the history; elsewhere it would be the same once more.
+    return f"{row.kept_days}|{_fields(row)}" if row and slot.kind == "team" else ""
+
+
+def _fields(row: UsageRow) -> str:
+    return f"{row.project}|{row.key}|{row.alias}"
 
 
 def _text(value: bytes | str) -> str:

@@ -137,7 +137,8 @@ def test_every_line_is_one_json_object(gateway: Gateway) -> None:
 def test_a_client_that_leaves_mid_stream_has_its_line(gateway: Gateway) -> None:
     headers = {**bearer("app"), **simulated("stall=mid_stream")}
     with gateway.http.stream("POST", CHAT, json=STREAM, headers=headers) as stream:
-        next(stream.iter_bytes())
+        chunks = stream.iter_bytes()  # kept: a closed iterator closes the stream
+        next(chunks)
     line = gateway.log_line(stream.headers["x-request-id"])
     assert "DC" in line["flags"]
     assert (line["decision"], line["usage"]["complete"]) == ("allowed", False)

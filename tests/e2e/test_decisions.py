@@ -312,9 +312,27 @@ def test_money_that_running_calls_may_need_is_not_given_twice(gateway: Gateway) 
     headers = {**bearer(test_key("poor")), "x-simulate": "stall=mid_stream"}
     with gateway.http.stream("POST", CHAT, json=stalled, headers=headers) as stream:
         assert stream.status_code == 200
-        next(stream.iter_bytes())
+        chunks = stream.iter_bytes()  # kept: a closed iterator closes the stream
+        next(chunks)
         check(caller, caller.chat("poor"), "budget_reserved", "poor")
     assert len(gateway.received()) == 1
+
+
+@provokes("concurrency_limit")
+def test_one_call_too_many_at_once_is_refused_and_the_next_after_it_is_not(
+    gateway: Gateway,
+) -> None:
+    caller = Caller(gateway)
+    stalled = {"model": "chat", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    headers = {**bearer(test_key("one-at-a-time")), "x-simulate": "stall=mid_stream"}
+    with gateway.http.stream("POST", CHAT, json=stalled, headers=headers) as stream:
+        chunks = stream.iter_bytes()  # kept: a closed iterator closes the stream
+        next(chunks)
+        answer = caller.chat("one-at-a-time")
+        check(caller, answer, "concurrency_limit", "one-at-a-time")
+    assert len(gateway.received()) == 1
+    wait_for(lambda: gateway.chat("one-at-a-time").status_code == 200, "the end of the call")
+    assert [gateway.chat("one-at-a-time").status_code for _ in range(20)] == [200] * 20
 
 
 @provokes("provider_timeout")

@@ -265,7 +265,8 @@ def test_money_held_by_a_running_call_is_free_again_when_it_ends(gateway: Gatewa
     }
     with gateway.http.stream("POST", CHAT, json=stalled, headers=headers) as stream:
         assert stream.status_code == 200
-        next(stream.iter_bytes())
+        chunks = stream.iter_bytes()  # kept: a closed iterator closes the stream
+        next(chunks)
         refused = call(gateway, "stalled")
         assert refused.json()["error"]["code"] == "budget_reserved"
         assert refused.headers["retry-after"] == "1"
@@ -289,7 +290,8 @@ def test_an_aborted_stream_is_charged_what_passed_and_no_more(gateway: Gateway) 
     }
     with gateway.http.stream("POST", CHAT, json=body, headers=headers) as stream:
         request_id = stream.headers["x-request-id"]
-        next(stream.iter_bytes())
+        chunks = stream.iter_bytes()  # kept: a closed iterator closes the stream
+        next(chunks)
     line = gateway.settled(request_id)
     assert line["usage"]["usage_source"] == "estimated"
     assert line["usage"]["output_tokens"] > 0

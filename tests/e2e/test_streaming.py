@@ -149,7 +149,8 @@ def test_a_stream_that_the_provider_breaks_off_is_broken_for_the_client_and_char
 
 def test_a_client_that_leaves_ends_the_providers_work(gateway: Gateway) -> None:
     with streamed(gateway, "token_delay_ms=100,completion_tokens=900") as response:
-        next(response.iter_raw())
+        chunks = response.iter_raw()  # kept: a closed iterator closes the stream
+        next(chunks)
     wait_for(lambda: gateway.bill()["requests"] == 1, "the provider noticing that it is alone")
     [line] = gateway.bill()["by_model"].values()
     assert line["completion_tokens"] < 900

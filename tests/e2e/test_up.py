@@ -210,7 +210,8 @@ def test_a_signal_stops_everything_even_while_a_stream_runs(
     body = {"model": "chat", "messages": [{"role": "user", "content": "Say hello"}], "stream": True}
     headers = {"x-simulate": "stall=mid_stream", "authorization": f"Bearer {test_key('app')}"}
     with gateway.http.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer:
-        next(answer.iter_bytes())
+        chunks = answer.iter_bytes()  # kept: a closed iterator closes the stream
+        next(chunks)
         process.send_signal(number)
         assert process.wait(timeout=30) == 0
     gateway.close()

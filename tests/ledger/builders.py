@@ -5,13 +5,17 @@ from datetime import UTC, datetime
 
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.types import (
+    NO_LIMITS,
     Claim,
     OnLost,
-    ScopeLimits,
+    ScopeClaim,
     Settlement,
     Slot,
     SlotClaim,
+    TakenUsage,
+    UsageRow,
 )
+from tollhouse.policy.compiled import Limits
 
 # Seconds. Far above what a call takes, so that a busy machine fails no test but those of deadlines.
 PATIENT = 20.0
@@ -19,6 +23,8 @@ PATIENT = 20.0
 TEAM = Slot("team", "marketing")
 ORG = Slot("org", "acme")
 ALIAS = Slot("alias", "openai/gpt4_limited@v1")
+
+ROW = UsageRow("website", "web-1", "gpt4_limited", 400)
 
 SCOPES = {
     "key": (TEAM, "key:web-1"),
@@ -60,29 +66,24 @@ def micros_at(moment: str) -> int:
 
 
 def claim(
-    limits: dict[str, ScopeLimits] | None = None,
+    limits: dict[str, Limits] | None = None,
     *,
     levels: Iterable[str] = SCOPES,
     id_ms: int | None = None,
     tokens: int = 0,
     cost: int = 0,
+    expected_cost: int | None = None,
+    request_id: str = "",
     lease_seconds: int = 600,
     on_lost: OnLost = "charge",
     time_zone: str = "UTC",
 ) -> Claim:
-    """A claim on `levels`, unlimited but for those in `limits` (by level; its scope is ignored)."""
-    parts: dict[Slot, list[ScopeLimits]] = {}
+    """A claim on `levels`, unlimited but for those in `limits`, by level."""
+    parts: dict[Slot, list[ScopeClaim]] = {}
     for level in levels:
         slot, scope = SCOPES[level]
-        given = (limits or {}).get(level, ScopeLimits(scope))
-        parts.setdefault(slot, []).append(
-            ScopeLimits(
-                scope,
-                given.requests_per_minute,
-                given.tokens_per_minute,
-                given.monthly_spend_nanousd,
-            )
-        )
+        given = (limits or {}).get(level, NO_LIMITS)
+        parts.setdefault(slot, []).append(ScopeClaim(scope, given))
     return Claim(
         new_reservation_id(id_ms),
         tuple(SlotClaim(slot, tuple(scopes)) for slot, scopes in parts.items()),
@@ -91,17 +92,32 @@ def claim(
         lease_seconds,
         on_lost,
         time_zone,
+        expected_cost,
+        request_id,
+        ROW,
     )
 
 
 def limit(
     requests: int | None = None, tokens: int | None = None, spend: int | None = None
-) -> ScopeLimits:
-    """Limits for `claim`."""
-    return ScopeLimits("any", requests, tokens, spend)
+) -> Limits:
+    """Limits for `claim`: of the minute, and of the month's spend."""
+    return Limits(
+        requests_per_minute=requests, tokens_per_minute=tokens, monthly_spend_nanousd=spend
+    )
 
 
-def settlement(of: Claim, *, tokens: int = 0, cost: int = 0) -> Settlement:
+def settlement(
+    of: Claim, *, tokens: int = 0, cost: int = 0, usage: TakenUsage | None = None
+) -> Settlement:
     """The settlement of a claim."""
     slots = tuple((part.slot, tuple(each.scope for each in part.scopes)) for part in of.slots)
-    return Settlement(of.reservation_id, slots, tokens, cost, of.time_zone)
+    return Settlement(
+        of.reservation_id,
+        slots,
+        tokens,
+        cost,
+        of.time_zone,
+        of.row,
+        usage or TakenUsage(output_tokens=tokens),
+    )

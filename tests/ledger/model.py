@@ -1,25 +1,32 @@
 """The ledger once more, as simply as it can be said: lists, no expiry, no Redis.
 
 Every admission is an event that is never forgotten; a window is a sum over the events that are
-young enough. Time is epoch seconds and microseconds, given with each call.
+young enough, a day's count one over those of the day. Time is microseconds, given with each call.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ratelimit_service.ledger.periods import months_around
+from ratelimit_service.ledger.ids import id_millis
+from ratelimit_service.ledger.periods import Day, Periods, days_around, periods_at
 from ratelimit_service.ledger.types import (
     Claim,
+    LimitName,
     RefusalKind,
-    ScopeLimits,
+    ScopeClaim,
     Settlement,
     SettleOutcome,
     Slot,
     SlotClaim,
+    TakenUsage,
+    Withdrawal,
+    limit_of,
 )
 
 SWEPT_BY_ADMISSION = 16
+LATE_MS = 200
 THREE_DAYS_MS = 3 * 86_400_000
+WINDOW_SECONDS = 62
 
 
 @dataclass(eq=False)
@@ -28,6 +35,7 @@ class Event:
 
     second: int
     tokens: int
+    day: str
 
 
 @dataclass
@@ -35,17 +43,24 @@ class Hold:
     """One reservation in one slot; what it charged when its lease ended is kept in it."""
 
     claim: Claim
-    month: str
+    at: Periods
     events: dict[str, Event]
+    soft: frozenset[str]
     lease_ends_ms: int
-    charged: int = 0
+    charged: tuple[int, int] = (0, 0)
+
+    def nano(self, scope: str) -> int:
+        """The nano-dollars it reserves in a scope."""
+        expected = self.claim.expected_cost
+        return expected if scope in self.soft and expected is not None else self.claim.cost
 
 
 @dataclass
 class Refusal:
-    """The fields of `Refused`, without the states."""
+    """The fields of `Refused`, without slot and states."""
 
     kind: RefusalKind
+    limit_name: LimitName
     scope: str
     limit: int
     used: int
@@ -53,29 +68,39 @@ class Refusal:
     retry_after_ms: int
     resets_at: int | None
     never: bool
+    held_only: bool
 
 
 @dataclass
 class SlotModel:
-    """What one slot has been told."""
+    """What one slot has been told. `settled` is by period label, scope and what."""
 
+    keeps_history: bool
     events: dict[str, list[Event]] = field(default_factory=dict)
-    settled: Counter[tuple[str, str]] = field(default_factory=Counter)
+    settled: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     holds: dict[str, Hold] = field(default_factory=dict)
     expired: dict[str, Hold] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
+    withdrawn: set[str] = field(default_factory=set)
+    usage: dict[str, list[int]] = field(default_factory=dict)
 
     def live(self, scope: str, at: int) -> list[Event]:
         """The events that count at second `at`."""
-        return [event for event in self.events.get(scope, []) if at - event.second <= 60]
+        return [e for e in self.events.get(scope, []) if at - e.second < WINDOW_SECONDS]
 
-    def held(self, scope: str, month: str) -> int:
-        """The nano-dollars reserved."""
-        return sum(
-            hold.claim.cost
-            for hold in self.holds.values()
-            if scope in hold.events and hold.month == month
-        )
+    def requests_on(self, scope: str, day: str) -> int:
+        """The requests of a day."""
+        return sum(event.day == day for event in self.events.get(scope, []))
+
+    def holds_of(self, scope: str) -> list[Hold]:
+        """The reservations that are held in a scope."""
+        return [hold for hold in self.holds.values() if scope in hold.events]
+
+    def held(self, scope: str) -> tuple[int, int, int]:
+        """Nano-dollars, tokens and calls that are held."""
+        holds = self.holds_of(scope)
+        nano = sum(hold.nano(scope) for hold in holds)
+        return nano, sum(hold.claim.tokens for hold in holds), len(holds)
 
     def sweep(self, now_ms: int, most: int | None = None) -> int:
         """End what is over its lease, those that ended first first."""
@@ -90,21 +115,38 @@ class SlotModel:
 
     def _expire(self, id_: str) -> None:
         hold = self.expired[id_] = self.holds.pop(id_)
-        if hold.claim.on_lost == "charge":
-            self._charge(hold, hold.claim.tokens, hold.claim.cost)
-        else:
-            self._charge(hold, 0, 0)
+        lost = hold.claim.on_lost == "charge"
+        self._charge(hold, hold.claim.tokens if lost else 0, hold.claim.cost if lost else 0)
+        self._note(hold.at.day, 1, TakenUsage(), hold.charged[1])
 
-    def _charge(self, hold: Hold, tokens: int, cost: int) -> None:
+    def _charge(self, hold: Hold, tokens: int, nano: int) -> None:
+        before_tokens, before_nano = hold.charged
         for scope, event in hold.events.items():
             event.tokens = tokens
-            self.settled[scope, hold.month] += cost - hold.charged
-        hold.charged = cost
+            self._settle(scope, hold.at, tokens - before_tokens, nano - before_nano)
+        hold.charged = (tokens, nano)
 
-    def admit(self, claim: Claim, part: SlotClaim, micros: int) -> Refusal | None:
-        """Take the claim, or say why not."""
+    def _settle(self, scope: str, at: Periods, tokens: int, nano: int) -> None:
+        self.settled[at.day, scope, "tokens"] += tokens
+        for label in (at.day, at.week, at.month):
+            self.settled[label, scope, "nano"] += nano
+
+    def _note(self, day: str, requests: int, usage: TakenUsage, nano: int) -> None:
+        if not self.keeps_history:
+            return
+        took = (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
+        row = self.usage.setdefault(day, [0] * 6)
+        for place, amount in enumerate((requests, *took, nano, usage.errors)):
+            row[place] += amount
+
+    def admit(self, claim: Claim, part: SlotClaim, micros: int) -> Refusal | str | None:
+        """Take the claim, or say why not; "ended" if it was given back before it came."""
+        id_ = claim.reservation_id
+        ended = id_ in self.withdrawn | self.done | self.expired.keys()
+        if ended and micros // 1000 - id_millis(id_) > LATE_MS:
+            return "ended"
         self.sweep(micros // 1000, SWEPT_BY_ADMISSION)
-        if claim.reservation_id in self.holds:
+        if id_ in self.holds:
             return None
         refusal = self._refusal(claim, part, micros)
         if refusal is None:
@@ -113,50 +155,74 @@ class SlotModel:
 
     def _reserve(self, claim: Claim, part: SlotClaim, micros: int) -> None:
         second = micros // 1_000_000
-        events = {limits.scope: Event(second, claim.tokens) for limits in part.scopes}
+        at = periods_at(claim.time_zone, second)
+        events = {each.scope: Event(second, claim.tokens, at.day) for each in part.scopes}
         for scope, event in events.items():
             self.events.setdefault(scope, []).append(event)
-        month = months_around(claim.time_zone, second)[1].label
+        soft = frozenset(e.scope for e in part.scopes if e.limits.budget_mode == "soft")
         lease_ends_ms = micros // 1000 + claim.lease_seconds * 1000
-        self.holds[claim.reservation_id] = Hold(claim, month, events, lease_ends_ms)
+        self.holds[claim.reservation_id] = Hold(claim, at, events, soft, lease_ends_ms)
 
     def _refusal(self, claim: Claim, part: SlotClaim, micros: int) -> Refusal | None:
-        for check in (self._requests, self._tokens, self._budget):
-            found = [check(claim, limits, micros) for limits in part.scopes]
-            refusals = [refusal for refusal in found if refusal is not None]
-            if refusals:
-                return max(refusals, key=lambda each: (each.never, each.retry_after_ms))
+        for check in (self._requests, self._tokens, self._calls, self._budgets):
+            found = [refusal for each in part.scopes for refusal in check(claim, each, micros)]
+            if found:
+                return max(found, key=lambda each: (each.never, each.retry_after_ms))
         return None
 
-    def _requests(self, _: Claim, limits: ScopeLimits, micros: int) -> Refusal | None:
-        live = [(e.second, 1) for e in self.live(limits.scope, micros // 1_000_000)]
-        asked = (RefusalKind.REQUESTS, limits.scope, 1, limits.requests_per_minute)
-        return _window_refusal(asked, live, micros)
+    def _requests(self, claim: Claim, each: ScopeClaim, micros: int) -> list[Refusal]:
+        day = days_around(claim.time_zone, micros // 1_000_000)[0]
+        live = [(e.second, 1) for e in self.live(each.scope, micros // 1_000_000)]
+        today = self.requests_on(each.scope, day.periods.day)
+        return _all(
+            _window(RefusalKind.REQUESTS, "requests_per_minute", each, live, 1, micros),
+            _period(each, "requests_per_day", (today, 0, 1), day.end, micros),
+        )
 
-    def _tokens(self, claim: Claim, limits: ScopeLimits, micros: int) -> Refusal | None:
-        live = [(e.second, e.tokens) for e in self.live(limits.scope, micros // 1_000_000)]
-        asked = (RefusalKind.TOKENS, limits.scope, claim.tokens, limits.tokens_per_minute)
-        return _window_refusal(asked, live, micros)
+    def _tokens(self, claim: Claim, each: ScopeClaim, micros: int) -> list[Refusal]:
+        day = days_around(claim.time_zone, micros // 1_000_000)[0]
+        live = [(e.second, e.tokens) for e in self.live(each.scope, micros // 1_000_000)]
+        today, held = self.settled[day.periods.day, each.scope, "tokens"], self.held(each.scope)[1]
+        amounts = (today, held, claim.tokens)
+        return _all(
+            _window(RefusalKind.TOKENS, "tokens_per_minute", each, live, claim.tokens, micros),
+            _period(each, "tokens_per_day", amounts, day.end, micros),
+        )
 
-    def _budget(self, claim: Claim, limits: ScopeLimits, micros: int) -> Refusal | None:
-        month = months_around(claim.time_zone, micros // 1_000_000)[1]
-        settled = self.settled[limits.scope, month.label]
-        held = self.held(limits.scope, month.label)
-        most, cost = limits.monthly_spend_nanousd, claim.cost
-        if most is None or settled + held + cost <= most:
-            return None
-        never = cost > most
-        kind, wait = RefusalKind.BUDGET_RESERVED, 1000
-        if settled + cost > most:
-            until_end = -(-(month.end * 1_000_000 - micros) // 1000)
-            kind, wait = RefusalKind.BUDGET_EXCEEDED, 0 if never else until_end
-        return Refusal(kind, limits.scope, most, settled, held, wait, month.end, never)
+    def _calls(self, _: Claim, each: ScopeClaim, micros: int) -> list[Refusal]:
+        calls = self.held(each.scope)[2]
+        return _all(_period(each, "max_parallel_requests", (0, calls, 1), None, micros))
 
-    def withdraw(self, id_: str) -> None:
-        """Undo an admission."""
+    def _budgets(self, claim: Claim, each: ScopeClaim, micros: int) -> list[Refusal]:
+        day: Day = days_around(claim.time_zone, micros // 1_000_000)[0]
+        soft = each.limits.budget_mode == "soft" and claim.expected_cost is not None
+        need = (claim.expected_cost or 0) if soft else claim.cost
+        held = self.held(each.scope)[0]
+        names: tuple[tuple[LimitName, str, int], ...] = (
+            ("daily_spend_usd", day.periods.day, day.end),
+            ("weekly_spend_usd", day.periods.week, day.week_end),
+            ("monthly_spend_usd", day.periods.month, day.month_end),
+        )
+        return _all(
+            *(
+                _period(each, name, (self.settled[at, each.scope, "nano"], held, need), end, micros)
+                for name, at, end in names
+            )
+        )
+
+    def withdraw(self, withdrawal: Withdrawal, *, on_its_way: bool) -> bool:
+        """Undo an admission; or, if it may be on its way, refuse it when it comes."""
+        id_ = withdrawal.reservation_id or next(
+            (i for i, h in self.holds.items() if h.claim.request_id == withdrawal.request_id), ""
+        )
         hold = self.holds.pop(id_, None)
-        for scope, event in hold.events.items() if hold else ():
+        if hold is None:
+            if on_its_way and id_ and id_ not in self.done and id_ not in self.expired:
+                self.withdrawn.add(id_)
+            return False
+        for scope, event in hold.events.items():
             self.events[scope].remove(event)
+        return True
 
     def settle(self, settlement: Settlement, scopes: tuple[str, ...], now_ms: int) -> SettleOutcome:
         """Charge what it took, once."""
@@ -169,7 +235,10 @@ class SlotModel:
         ):
             hold = ended.pop(id_, None)
             if hold is not None:
+                before = hold.charged[1]
                 self._charge(hold, settlement.tokens, settlement.cost)
+                requests = int(outcome is SettleOutcome.SETTLED)
+                self._note(hold.at.day, requests, settlement.usage, settlement.cost - before)
                 self.done.add(id_)
                 return outcome
         return self._settle_unknown(settlement, scopes, now_ms)
@@ -177,12 +246,16 @@ class SlotModel:
     def _settle_unknown(
         self, settlement: Settlement, scopes: tuple[str, ...], now_ms: int
     ) -> SettleOutcome:
-        made_ms = int(settlement.reservation_id[:12], 16)
+        made_ms = id_millis(settlement.reservation_id)
         if now_ms - made_ms > THREE_DAYS_MS:
             return SettleOutcome.TOO_OLD
-        month = months_around(settlement.time_zone, made_ms // 1000)[1].label
+        at = periods_at(settlement.time_zone, made_ms // 1000)
         for scope in scopes:
-            self.settled[scope, month] += settlement.cost
+            self._settle(scope, at, settlement.tokens, settlement.cost)
+            # It counts on its day, and in no minute: that has passed.
+            self.events.setdefault(scope, []).append(Event(-WINDOW_SECONDS, 0, at.day))
+        self._note(at.day, 1, settlement.usage, settlement.cost)
+        self.withdrawn.discard(settlement.reservation_id)
         self.done.add(settlement.reservation_id)
         return SettleOutcome.UNKNOWN
 
@@ -195,58 +268,98 @@ class LedgerModel:
 
     def slot(self, slot: Slot) -> SlotModel:
         """The model of one slot."""
-        return self.slots.setdefault(slot, SlotModel())
+        return self.slots.setdefault(slot, SlotModel(keeps_history=slot.kind == "team"))
 
-    def admit(self, claim: Claim, micros: int) -> tuple[Slot, Refusal] | None:
+    def admit(self, claim: Claim, micros: int) -> tuple[Slot, Refusal] | str | None:
         """Take the claim in every slot, or say which refused first, and why."""
         answers = [
             (part.slot, self.slot(part.slot).admit(claim, part, micros)) for part in claim.slots
         ]
-        refusals = [(slot, refusal) for slot, refusal in answers if refusal is not None]
-        if refusals:
+        if any(answer == "ended" for _, answer in answers):
+            return "ended"
+        refusals = [(slot, answer) for slot, answer in answers if isinstance(answer, Refusal)]
+        if refusals and len(refusals) < len(answers):
             self.withdraw(claim)
         return refusals[0] if refusals else None
 
     def withdraw(self, claim: Claim) -> None:
         """Undo an admission in every slot."""
         for part in claim.slots:
-            self.slot(part.slot).withdraw(claim.reservation_id)
+            lost = Withdrawal((part.slot,), claim.reservation_id)
+            self.slot(part.slot).withdraw(lost, on_its_way=False)
 
-    def has_ended(self, claim: Claim) -> bool:
-        """Whether a settlement or a lease has ended it in any slot."""
+    def withdraw_lost(self, withdrawal: Withdrawal) -> int:
+        """Undo it in the slots it names; how many held it."""
+        return sum(self.slot(s).withdraw(withdrawal, on_its_way=True) for s in withdrawal.slots)
+
+    def is_used_up(self, claim: Claim) -> bool:
+        """Whether its id has ended in any slot, or was given back."""
+        id_ = claim.reservation_id
         slots = [self.slot(part.slot) for part in claim.slots]
-        return any(claim.reservation_id in slot.done | slot.expired.keys() for slot in slots)
+        return any(id_ in s.done or id_ in s.expired or id_ in s.withdrawn for s in slots)
 
     def awaits_settlement(self, claim: Claim) -> bool:
-        """Whether it was admitted and not settled, its lease over or not."""
+        """Whether it was admitted, and its settlement is still to come."""
         slots = [self.slot(part.slot) for part in claim.slots]
-        return any(
-            claim.reservation_id in slot.holds.keys() | slot.expired.keys() for slot in slots
-        )
+        id_ = claim.reservation_id
+        return any(id_ in slot.holds or id_ in slot.expired for slot in slots)
 
     def settle(self, settlement: Settlement, now_ms: int) -> SettleOutcome:
-        """Charge what it took in every slot; the most telling outcome of them."""
+        """Charge what it took in every slot; the outcome that tells most."""
         outcomes = {
             self.slot(slot).settle(settlement, scopes, now_ms) for slot, scopes in settlement.slots
         }
-        telling = ("UNKNOWN", "CORRECTED", "SETTLED", "TOO_OLD", "DUPLICATE")
-        return next(SettleOutcome[name] for name in telling if SettleOutcome[name] in outcomes)
+        telling = ("unknown", "corrected", "settled", "too_old", "duplicate")
+        return SettleOutcome(next(each for each in telling if each in outcomes))
 
 
-def _window_refusal(
-    asked: tuple[RefusalKind, str, int, int | None], live: list[tuple[int, int]], micros: int
+def _all(*found: Refusal | None) -> list[Refusal]:
+    return [refusal for refusal in found if refusal is not None]
+
+
+def _period(
+    each: ScopeClaim, name: LimitName, amounts: tuple[int, int, int], end: int | None, micros: int
 ) -> Refusal | None:
-    """`asked` is kind, scope, need and limit; `live` is (second, amount) of what counts now."""
-    kind, scope, need, most = asked
+    """`amounts`: used, held, needed. `end`: epoch second, None for running calls."""
+    used, held, need = amounts
+    most = limit_of(each.limits, name)
+    if most is None or used + held + need <= most:
+        return None
+    never, held_only = need > most, used + need <= most
+    wait = 0 if never else 1000
+    if not never and not held_only:
+        assert end is not None
+        wait = -(-(end * 1_000_000 - micros) // 1000)
+    kind = {
+        "requests_per_day": RefusalKind.REQUESTS,
+        "tokens_per_day": RefusalKind.TOKENS,
+        "max_parallel_requests": RefusalKind.CONCURRENCY,
+    }.get(name)
+    if kind is None:
+        kind = RefusalKind.BUDGET_RESERVED if held_only else RefusalKind.BUDGET_EXCEEDED
+    return Refusal(kind, name, each.scope, most, used, held, wait, end, never, held_only)
+
+
+def _window(  # noqa: PLR0917 - what a window is asked
+    kind: RefusalKind,
+    name: LimitName,
+    each: ScopeClaim,
+    live: list[tuple[int, int]],
+    need: int,
+    micros: int,
+) -> Refusal | None:
+    """`live` is (second, amount) of what counts now."""
     used = sum(amount for _, amount in live)
+    most = limit_of(each.limits, name)
     if most is None or used + need <= most:
         return None
+    never = Refusal(kind, name, each.scope, most, used, 0, 0, None, True, False)
     if need > most:
-        return Refusal(kind, scope, most, used, 0, 0, None, True)
+        return never
     room_at = min(
-        second + 61
+        second + WINDOW_SECONDS
         for second, _ in live
         if need + sum(amount for later, amount in live if later > second) <= most
     )
     wait = -(-(room_at * 1_000_000 - micros) // 1000)
-    return Refusal(kind, scope, most, used, 0, wait, None, False)
+    return replace(never, retry_after_ms=wait, never=False)

@@ -6,12 +6,12 @@ import pytest
 from redis.asyncio import Redis
 
 from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.periods import Periods
 from ratelimit_service.ledger.types import (
     Admitted,
     Claim,
     RefusalKind,
     Refused,
-    ScopeLimits,
     ScopeState,
     SettleOutcome,
 )
@@ -25,6 +25,7 @@ from tests.ledger.builders import (
     settlement,
 )
 from tests.ledger.contents import contents, open_reservations
+from tollhouse.policy.compiled import Limits
 
 
 async def admitted(ledger: Ledger, asked: Claim) -> Admitted:
@@ -49,22 +50,22 @@ async def test_an_admission_reports_every_scope_with_what_it_has_used(ledger: Le
     assert states[1] == ScopeState(
         slot=TEAM,
         scope="project:website",
+        limits=limits["project"],
+        periods=Periods("2026-11-24", "2026-W48", "2026-11"),
         requests_used=2,
-        requests_limit=9,
-        requests_reset_ms=61_000,
+        requests_reset_ms=62_000,
         tokens_used=300,
-        tokens_limit=1_000,
-        tokens_reset_ms=61_000,
-        spend_settled=0,
-        spend_held=70,
-        spend_limit=5_000,
-        month="2026-11",
+        tokens_reset_ms=62_000,
+        requests_today=2,
+        tokens_today=0,
+        daily_spend=0,
+        weekly_spend=0,
+        monthly_spend=0,
+        held_spend=70,
+        held_tokens=300,
+        running=2,
     )
-    assert (states[4].tokens_used, states[4].tokens_limit, states[4].spend_limit) == (
-        300,
-        800,
-        None,
-    )
+    assert (states[4].tokens_used, states[4].limits) == (300, limits["alias"])
 
 
 async def test_a_scope_without_a_limit_is_counted_so_that_a_later_limit_knows_the_past(
@@ -83,7 +84,7 @@ async def test_a_scope_without_a_limit_is_counted_so_that_a_later_limit_knows_th
     "limits", [limit(requests=2), limit(tokens=250), limit(spend=70)], ids=["rpm", "tpm", "spend"]
 )
 async def test_a_refused_claim_changes_no_counter_of_any_scope(
-    ledger: Ledger, store: Redis, level: str, limits: ScopeLimits
+    ledger: Ledger, store: Redis, level: str, limits: Limits
 ) -> None:
     tight = {level: limits}
     for _ in range(2):
@@ -159,7 +160,7 @@ async def test_a_spent_budget_says_when_its_month_ends(ledger: Ledger, clock: Fa
     ],
 )
 async def test_a_claim_larger_than_its_limit_is_told_that_it_can_never_fit(
-    ledger: Ledger, limits: ScopeLimits, kind: RefusalKind
+    ledger: Ledger, limits: Limits, kind: RefusalKind
 ) -> None:
     asked = claim({"key": limits}, tokens=100, cost=1_000)
 
@@ -178,7 +179,7 @@ async def test_of_two_refusing_scopes_the_one_with_the_longer_wait_is_reported(
 
     answer = await refused(ledger, claim(limits, levels=["team", "key"]))
 
-    assert (answer.scope, answer.retry_after_ms) == ("key:web-1", 61_000)
+    assert (answer.scope, answer.retry_after_ms) == ("key:web-1", 62_000)
 
 
 async def test_an_id_that_is_held_already_is_admitted_again_without_being_counted(
@@ -240,7 +241,7 @@ async def test_amounts_near_the_largest_exact_double_stay_exact(ledger: Ledger) 
     await admitted(ledger, first)
     states = (await admitted(ledger, second)).states
 
-    assert states[0].spend_held == 9_000_000_000_000_004
+    assert states[0].held_spend == 9_000_000_000_000_004
     assert (
         await ledger.settle(settlement(first, cost=8_900_000_000_000_003)) is SettleOutcome.SETTLED
     )

@@ -6,8 +6,9 @@ import pytest
 
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
-from ratelimit_service.ledger.types import Admitted, RefusalKind, Refused, ScopeLimits
+from ratelimit_service.ledger.types import Admitted, RefusalKind, Refused
 from tests.ledger.builders import PATIENT, SCOPES, FakeClock, claim, limit
+from tollhouse.policy.compiled import Limits
 
 ASKED = 200
 FITTING = 37
@@ -24,7 +25,7 @@ LIMITS = {
 @pytest.mark.parametrize("level", SCOPES)
 @pytest.mark.parametrize(("kind", "limits"), LIMITS.items())
 async def test_exactly_as_many_of_200_concurrent_claims_pass_as_the_limit_has_room_for(
-    ledger: Ledger, level: str, kind: RefusalKind, limits: ScopeLimits
+    ledger: Ledger, level: str, kind: RefusalKind, limits: Limits
 ) -> None:
     claims = [claim({level: limits}, tokens=TOKENS, cost=COST) for _ in range(ASKED)]
 

@@ -17,31 +17,46 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
-from ratelimit_service.ledger.types import Claim, OnLost, Refused, ScopeLimits, Settlement
-from tests.ledger.builders import PATIENT, SCOPES, FakeClock, claim, settlement
+from ratelimit_service.ledger.types import (
+    Claim,
+    OnLost,
+    Refused,
+    Settlement,
+    TakenUsage,
+    Withdrawal,
+)
+from tests.ledger.builders import PATIENT, ROW, SCOPES, FakeClock, claim, settlement
 from tests.ledger.contents import Contents, contents
-from tests.ledger.model import LedgerModel
+from tests.ledger.model import LedgerModel, SlotModel
+from tollhouse.policy.compiled import Limits
 
 BERLIN = "Europe/Berlin"
 T = TypeVar("T")
 DAY = 86_400_000_000  # microseconds
 
 limits = st.builds(
-    ScopeLimits,
-    st.just("any"),
-    st.none() | st.integers(2, 20),
-    st.none() | st.integers(100, 1_200),
-    st.none() | st.integers(250, 6_000),
+    Limits,
+    requests_per_minute=st.none() | st.integers(2, 20),
+    tokens_per_minute=st.none() | st.integers(100, 1_200),
+    requests_per_day=st.none() | st.integers(5, 60),
+    tokens_per_day=st.none() | st.integers(300, 4_000),
+    max_parallel_requests=st.none() | st.integers(1, 12),
+    daily_spend_nanousd=st.none() | st.integers(200, 3_000),
+    weekly_spend_nanousd=st.none() | st.integers(200, 5_000),
+    monthly_spend_nanousd=st.none() | st.integers(250, 6_000),
+    budget_mode=st.sampled_from(["hard", "soft"]),
 )
 tokens = st.integers(0, 120)
 costs = st.integers(0, 300)
+usages = st.builds(TakenUsage, *[st.integers(0, 500)] * 3, st.integers(0, 1))
 jumps = st.one_of(
     st.integers(0, 1_500_000),
     st.integers(0, 70_000_000),
-    st.sampled_from([60_000_000, 61_000_000, 3600_000_000, 30 * 3600_000_000, 12 * DAY]),
+    st.sampled_from([60_000_000, 62_000_000, 3600_000_000, 30 * 3600_000_000, 12 * DAY]),
 )
 levels = st.sampled_from([tuple(SCOPES), ("key", "project", "team"), ("team", "alias"), ("org",)])
 
@@ -72,7 +87,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         self.run(self.ledger.close())
 
     @initialize(limits=st.fixed_dictionaries(dict.fromkeys(SCOPES, limits)))
-    def choose_limits(self, limits: dict[str, ScopeLimits]) -> None:
+    def choose_limits(self, limits: dict[str, Limits]) -> None:
         self.limits = limits
 
     @rule(micros=jumps)
@@ -101,6 +116,8 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
                 id_ms=self.clock.millis,
                 tokens=amounts[0],
                 cost=amounts[1],
+                expected_cost=amounts[1] // 3,
+                request_id=f"request-{len(self.asked)}",
                 lease_seconds=lease,
                 on_lost=on_lost,
                 time_zone=BERLIN,
@@ -114,11 +131,23 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         self.compare_admission(data.draw(st.sampled_from(self.not_ended())))
 
     def not_ended(self) -> list[Claim]:
-        """The claims that neither a settlement nor a lease has ended: their ids are in use."""
-        return [each for each in self.asked if not self.model.has_ended(each)]
+        """The claims that nothing has ended: their ids are in use."""
+        return [each for each in self.asked if not self.model.is_used_up(each)]
+
+    @precondition(lambda self: any(map(self.model.is_used_up, self.asked)))
+    @rule(data=st.data())
+    def admit_what_was_given_up_before_it_came(self, data: st.DataObject) -> None:
+        used_up = [each for each in self.asked if self.model.is_used_up(each)]
+        self.clock.micros += 1_000_000
+        self.compare_admission(data.draw(st.sampled_from(used_up)))
 
     def compare_admission(self, asked: Claim) -> None:
         expected = self.model.admit(asked, self.clock.micros)
+        if isinstance(expected, str):
+            self.seen[expected] += 1
+            with pytest.raises(LedgerError, match="ENDED"):
+                self.run(self.ledger.admit(asked))
+            return
         answer = self.run(self.ledger.admit(asked))
         if expected is None:
             self.seen["admitted"] += 1
@@ -136,16 +165,23 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         for state in states:
             slot = self.model.slot(state.slot)
             live = slot.live(state.scope, self.clock.second)
+            at = state.periods
             assert state.requests_used == len(live)
             assert state.tokens_used == sum(event.tokens for event in live)
-            assert state.spend_settled == slot.settled[state.scope, state.month]
-            assert state.spend_held == slot.held(state.scope, state.month)
+            assert state.requests_today == slot.requests_on(state.scope, at.day)
+            assert state.tokens_today == slot.settled[at.day, state.scope, "tokens"]
+            spent = [
+                slot.settled[label, state.scope, "nano"] for label in (at.day, at.week, at.month)
+            ]
+            assert [state.daily_spend, state.weekly_spend, state.monthly_spend] == spent
+            held = slot.held(state.scope)
+            assert (state.held_spend, state.held_tokens, state.running) == held
 
     @precondition(lambda self: self.not_settled())
-    @rule(data=st.data(), tokens=tokens, cost=costs)
-    def settle(self, data: st.DataObject, tokens: int, cost: int) -> None:
+    @rule(data=st.data(), tokens=tokens, cost=costs, usage=usages)
+    def settle(self, data: st.DataObject, tokens: int, cost: int, usage: TakenUsage) -> None:
         asked = data.draw(st.sampled_from(self.not_settled()))
-        self.compare_settlement(settlement(asked, tokens=tokens, cost=cost))
+        self.compare_settlement(settlement(asked, tokens=tokens, cost=cost, usage=usage))
 
     def not_settled(self) -> list[Claim]:
         """The claims that were admitted, and whose settlement is still to come."""
@@ -176,6 +212,20 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         self.model.withdraw(asked)
         self.run(self.ledger.withdraw(asked))
 
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def give_back_what_may_be_on_its_way(self, data: st.DataObject) -> None:
+        asked = data.draw(st.sampled_from(self.asked))
+        lost = Withdrawal(tuple(part.slot for part in asked.slots), asked.reservation_id)
+        assert self.run(self.ledger.withdraw_lost([lost])) == self.model.withdraw_lost(lost)
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def withdraw_what_envoy_never_heard_of(self, data: st.DataObject) -> None:
+        asked = data.draw(st.sampled_from(self.asked))
+        lost = Withdrawal(tuple(part.slot for part in asked.slots), request_id=asked.request_id)
+        assert self.run(self.ledger.withdraw_lost([lost])) == self.model.withdraw_lost(lost)
+
     @rule()
     def sweep(self) -> None:
         slots = {slot for slot, _ in SCOPES.values()}
@@ -194,22 +244,57 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
             stem = f"th:{{{slot.kind}:{slot.name}}}:"
             assert found.get(stem + "holds", {}).keys() == model.holds.keys()
             assert found.get(stem + "leases", {}).keys() == model.holds.keys()
-            assert spend_in(found, stem) == spend_of(model)
+            assert len(found.get(stem + "requests", {})) == len(
+                [hold for hold in model.holds.values() if hold.claim.request_id]
+            )
+            assert held_in(found, stem) == held_of(model)
+            assert settled_in(found, stem) == settled_of(model)
+            assert usage_in(found, stem) == model.usage
 
 
-def spend_in(found: Contents, stem: str) -> dict[str, int]:
-    """The spend hash, without what has come back to 0."""
-    fields = found.get(stem + "spend", {})
-    return {name: int(amount) for name, amount in fields.items()}
+def held_in(found: Contents, stem: str) -> dict[str, int]:
+    """What running calls hold, as it is stored."""
+    return {name: int(amount) for name, amount in found.get(stem + "held", {}).items()}
 
 
-def spend_of(model: Any) -> dict[str, int]:
-    """What the spend hash should be."""
-    months = {hold.month for hold in model.holds.values()}
+def held_of(model: SlotModel) -> dict[str, int]:
+    """What it should be."""
     scopes = {scope for hold in model.holds.values() for scope in hold.events}
-    held = {f"{s}|{m}|held": model.held(s, m) for s in scopes for m in months}
-    settled = {f"{s}|{m}|settled": amount for (s, m), amount in model.settled.items()}
-    return {name: amount for name, amount in (held | settled).items() if amount}
+    parts = ("nano", "tokens", "calls")
+    held = {f"{s}|{part}": n for s in scopes for part, n in zip(parts, model.held(s), strict=True)}
+    return {name: amount for name, amount in held.items() if amount}
+
+
+def settled_in(found: Contents, stem: str) -> dict[tuple[str, str], int]:
+    """Every counter of a day, week or month, by its label and field, as it is stored."""
+    counters = {}
+    for kind in ("day", "week", "month"):
+        for key in (name for name in found if name.startswith(f"{stem}{kind}:")):
+            for name, amount in found[key].items():
+                counters[key.removeprefix(f"{stem}{kind}:"), name] = int(amount)
+    return counters
+
+
+def settled_of(model: SlotModel) -> dict[tuple[str, str], int]:
+    """What they should be."""
+    counters = Counter[tuple[str, str]]()
+    for (label, scope, what), amount in model.settled.items():
+        is_day = len(label) == len("2026-11-24")
+        counters[label, f"{scope}|{what}" if is_day else scope] += amount
+    for scope, events in model.events.items():
+        for event in events:
+            counters[event.day, f"{scope}|requests"] += 1
+    return {name: amount for name, amount in counters.items() if amount}
+
+
+def usage_in(found: Contents, stem: str) -> dict[str, list[int]]:
+    """The history of the one row that claims have, by day."""
+    field = f"{ROW.project}|{ROW.key}|{ROW.alias}"
+    return {
+        name.removeprefix(f"{stem}usage:"): [int(amount) for amount in fields[field].split("|")]
+        for name, fields in found.items()
+        if name.startswith(f"{stem}usage:")
+    }
 
 
 def test_the_ledger_does_in_every_step_what_its_model_does(

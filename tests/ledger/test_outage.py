@@ -140,7 +140,7 @@ async def test_scripts_that_the_store_has_forgotten_are_taught_again(
 async def this_month(ledger: Ledger) -> str:
     answer = await ledger.admit(claim())
     assert isinstance(answer, Admitted)
-    return answer.states[0].month
+    return answer.states[0].periods.month
 
 
 @pytest.mark.parametrize(("setting", "value"), [("maxmemory", "1"), ("min-replicas-to-write", "1")])
@@ -194,7 +194,7 @@ async def test_a_key_of_another_kind_in_the_way_is_an_error_but_not_an_outage(
     ledger: Ledger, redis_process: RedisProcess
 ) -> None:
     async with open_redis(redis_process.url) as client:
-        await client.set("th:{team:marketing}:spend", "not a hash")
+        await client.set("th:{team:marketing}:held", "not a hash")
         with pytest.raises(LedgerError) as raised:
             await ledger.admit(claim(levels=["team"]))
 

@@ -92,6 +92,7 @@ projects:
 {key("few-tokens", "  limits: {tokens_per_minute: 1500}")}\
 {key("poor", "  limits: {monthly_spend_usd: 0.02}")}\
 {key("one-request", "  limits: {requests_per_minute: 1}")}\
+{key("one-at-a-time", "  limits: {max_parallel_requests: 1}")}\
 {key("broke", "  limits: {monthly_spend_usd: 0.001}")}\
 """
 

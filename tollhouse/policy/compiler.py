@@ -67,6 +67,7 @@ def _org(file: OrgFile) -> Org:
         reservation_lease_seconds=file.reservation_lease_seconds,
         default_max_output_tokens=file.default_max_output_tokens,
         max_request_bytes=file.max_request_bytes,
+        usage_retention_days=file.usage_retention_days,
     )
 
 
@@ -185,4 +186,4 @@ def _budget_of(snapshot: Snapshot, key: Key) -> str | None:
 
 
 def _has_budget(limits: Limits) -> bool:
-    return limits.monthly_spend_nanousd is not None
+    return limits.has_budget

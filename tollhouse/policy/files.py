@@ -12,7 +12,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf
 
 from tollhouse.policy import rules
-from tollhouse.policy.compiled import Endpoint, MaxTokensField, MetadataValue, StreamUsage
+from tollhouse.policy.compiled import (
+    BudgetMode,
+    Endpoint,
+    MaxTokensField,
+    MetadataValue,
+    StreamUsage,
+)
 
 Name = Annotated[str, AfterValidator(rules.name)]
 KeyId = Annotated[str, AfterValidator(rules.key_id)]
@@ -34,7 +40,7 @@ ParameterName = Annotated[str, AfterValidator(rules.parameter_name)]
 # 9 million USD in nano-dollars. Half of that leaves room for reservations beside settled spend.
 SpendUsd = Annotated[Usd, Field(le=4_000_000)]
 PriceUsd = Annotated[Usd, Field(le=10_000)]
-PerMinute = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
@@ -43,11 +49,19 @@ class Model(BaseModel):
 
 
 class LimitsFile(Model):
-    """`limits` at any level. Spend is USD per calendar month in the org's time zone."""
+    """`limits` at any level. Days, weeks (from Monday) and months are calendar ones in the org's
+    time zone. `budget_mode` says what a running call reserves in the spend limits: its worst case,
+    or what such calls cost of late."""
 
-    requests_per_minute: PerMinute | None = None
-    tokens_per_minute: PerMinute | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    requests_per_day: Count | None = None
+    tokens_per_day: Count | None = None
+    max_parallel_requests: Count | None = None
+    daily_spend_usd: SpendUsd | None = None
+    weekly_spend_usd: SpendUsd | None = None
     monthly_spend_usd: SpendUsd | None = None
+    budget_mode: BudgetMode = "hard"
 
 
 class OrgFile(Model):
@@ -62,6 +76,7 @@ class OrgFile(Model):
     reservation_lease_seconds: Annotated[int, Field(ge=10, le=86_400)] = 900
     default_max_output_tokens: Tokens = 4096
     max_request_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 33_554_432
+    usage_retention_days: Annotated[int, Field(ge=1, le=3660)] = 400
 
 
 class ProviderFile(Model):
@@ -122,6 +137,8 @@ class AccessFile(Model):
 
     blocked: bool = False
     limits: LimitsFile = LimitsFile()
+    # Of this level with one alias alone, beside those of the level as a whole.
+    model_limits: dict[AliasName, LimitsFile] = {}
     allowed_models: list[str] | None = None
     denied_models: list[str] = []
 

@@ -1,7 +1,9 @@
 """Compiles teams, projects and keys: who may call which alias, until when, within what limits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -18,12 +20,22 @@ from tollhouse.policy.tree import Source
 
 def compile_limits(limits: LimitsFile) -> Limits:
     """Limits of any level."""
-    spend = limits.monthly_spend_usd
-    return Limits(
+    compiled = Limits(
         requests_per_minute=limits.requests_per_minute,
         tokens_per_minute=limits.tokens_per_minute,
-        monthly_spend_nanousd=None if spend is None else usd_to_nano(spend),
+        requests_per_day=limits.requests_per_day,
+        tokens_per_day=limits.tokens_per_day,
+        max_parallel_requests=limits.max_parallel_requests,
+        daily_spend_nanousd=_nano(limits.daily_spend_usd),
+        weekly_spend_nanousd=_nano(limits.weekly_spend_usd),
+        monthly_spend_nanousd=_nano(limits.monthly_spend_usd),
+        budget_mode=limits.budget_mode,
     )
+    return compiled if compiled.has_budget else replace(compiled, budget_mode="hard")
+
+
+def _nano(spend: Decimal | None) -> int | None:
+    return None if spend is None else usd_to_nano(spend)
 
 
 def effective_models(rules: Iterable[ModelRule]) -> frozenset[str]:
@@ -75,10 +87,16 @@ class TeamCompiler:
             limits=compile_limits(file.limits),
             projects=MappingProxyType(
                 {
-                    name: Project(name, file.team, compile_limits(project.limits))
+                    name: Project(
+                        name,
+                        file.team,
+                        compile_limits(project.limits),
+                        self._model_limits(source, ("projects", name), project),
+                    )
                     for name, project in file.projects.items()
                 }
             ),
+            model_limits=self._model_limits(source, (), file),
         )
 
     def _add_project(self, source: Source[TeamFile], team_rule: ModelRule, name: str) -> None:
@@ -89,7 +107,22 @@ class TeamCompiler:
             key_path = (*path, "keys", index)
             self._check_unique(source, key_path, key)
             key_rule = self._rule(source, key_path, "key", key.id, key)
-            self.keys[key.id] = self._key(source.model, name, key, (team_rule, rule, key_rule))
+            compiled = self._key(source.model, name, key, (team_rule, rule, key_rule))
+            own = self._model_limits(source, key_path, key)
+            self.keys[key.id] = replace(compiled, model_limits=own)
+
+    def _model_limits(
+        self, source: Source[TeamFile], path: Path, access: AccessFile
+    ) -> Mapping[str, Limits]:
+        for name in access.model_limits:
+            try:
+                self._selectors.select(name)
+            except UnknownSelector as error:
+                here = (*path, "model_limits", name)
+                self.problems.append(source.problem(here, str(error), at_key=True))
+        return MappingProxyType(
+            {name: compile_limits(limits) for name, limits in access.model_limits.items()}
+        )
 
     def _key(self, team: TeamFile, project: str, key: KeyFile, rules: tuple[ModelRule, ...]) -> Key:
         return Key(

@@ -2,32 +2,58 @@
 --
 -- KEYS  see prelude.lua
 -- ARGV  1 clock: microseconds, or "" for Redis's own
---       2 reservation id   3 tokens   4 nano-dollars   5 lease, ms   6 "charge" | "release"
---       7 months: "label|first epoch second|first epoch second after,…"
---       8.. scopes: "scope|requests per minute|tokens per minute|nano-dollars per month", with
---           nothing where there is no limit
--- Returns { month, states, refusal }
---   states   six per scope: requests in use, ms until they are 0, tokens in use, ms until they
---            are 0, nano-dollars settled, nano-dollars held; after the admission or refusal
---   refusal  {} if admitted, else { kind, index of the scope from 0, limit, used, held,
---            retry after ms, end of the month (epoch seconds) or 0, 1 if it can never fit }
--- Error CLOCK if none of the months holds the time.
+--       2 reservation id   3 Envoy's request id, or ""
+--       4 tokens   5 nano-dollars, the worst case   6 nano-dollars expected, for soft budgets
+--       7 lease, ms   8 "charge" | "release"   9 row of the history, see prelude.lua, or ""
+--       10 days: "day|first epoch second|first epoch second after|week|its end|month|its end,…"
+--       11.. scopes: "scope|requests_per_minute|tokens_per_minute|requests_per_day|tokens_per_day|
+--           max_parallel_requests|daily|weekly|monthly nano-dollars|soft", with nothing where there
+--           is no limit; soft: 1 or nothing
+-- Returns { "day|week|month", states, refusal }
+--   states   twelve per scope, after the admission or refusal:
+--            requests in the window, ms until they are 0, tokens in it, ms until they are 0,
+--            requests and settled tokens of the day, nano-dollars settled in day, week, month,
+--            nano-dollars held, tokens held, calls running
+--   refusal  {} if admitted, else { name of the limit, index of the scope from 0, limit, used, held,
+--            retry after ms, end of the day, week or month (epoch seconds) or 0, 1 if it can never
+--            fit, 1 if only what running calls hold stands in the way }
+-- Error CLOCK if none of the days holds the time, ENDED if the id was given back before.
 --
 -- An id that is held already is not counted again, so that a client library which repeats a
 -- command after a lost connection does no harm.
 
 local SWEPT_AT_ONCE = 16 -- what is lost is ended by those who come after, a little at a time
-local RESERVED_RETRY_MS = 1000 -- when others will settle is not known
-local FIRST_SCOPE = 8
+local RESERVED_RETRY_MS = 1000 -- when others will end is not known
+local LATE_MS = 200 -- nobody waits longer for an answer, and may have given the id back meanwhile
+local FIRST_SCOPE = 11
 
 local now = clock(ARGV[1])
 local second = math.floor(now / MICROS)
 local stamp = whole(second)
 local requests_field, tokens_field = "r:" .. stamp, "t:" .. stamp
-local id, tokens, nano = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local month, month_ends = month_at(second, ARGV[7])
-if not month then
-  return redis.error_reply("CLOCK the time is in none of the months given")
+local id, request = ARGV[2], ARGV[3]
+local tokens, nano, expected = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+
+local function day_at(days)
+  for day, starts, ends, week, week_ends, month, month_ends in
+    string.gmatch(days, "([^|,]+)|(%d+)|(%d+)|([^|,]+)|(%d+)|([^|,]+)|(%d+)")
+  do
+    if second >= tonumber(starts) and second < tonumber(ends) then
+      return {
+        day = day, week = week, month = month,
+        day_ends = tonumber(ends), week_ends = tonumber(week_ends), month_ends = tonumber(month_ends),
+      }
+    end
+  end
+  return nil
+end
+
+local at = day_at(ARGV[10])
+if not at then
+  return redis.error_reply("CLOCK the time is in none of the days given")
+end
+if now / 1000 - id_millis(id) > LATE_MS and redis.call("HEXISTS", done_key(id), id) == 1 then
+  return redis.error_reply("ENDED the reservation was given back before it was made")
 end
 
 -- The milliseconds until the bucket of second `bucket` has left the window.
@@ -53,18 +79,18 @@ local function restamp(window)
   redis.call("EXPIRE", window.key, WINDOW_KEPT_SECONDS)
 end
 
--- Takes the buckets of seconds head..newest out of the sums and out of the store. At most 60 of
+-- Takes the buckets of seconds head..newest out of the sums and out of the store. At most 61 of
 -- them: a window whose every bucket is that old is forgotten whole.
 local function drop(window, newest)
   local fields = {}
-  for at = window.head, newest do
-    fields[#fields + 1] = "r:" .. whole(at)
-    fields[#fields + 1] = "t:" .. whole(at)
+  for bucket = window.head, newest do
+    fields[#fields + 1] = "r:" .. whole(bucket)
+    fields[#fields + 1] = "t:" .. whole(bucket)
   end
   local values = redis.call("HMGET", window.key, unpack(fields))
-  for at = 1, #values, 2 do
-    window.requests = window.requests - (tonumber(values[at] or 0))
-    window.tokens = window.tokens - (tonumber(values[at + 1] or 0))
+  for place = 1, #values, 2 do
+    window.requests = window.requests - (tonumber(values[place] or 0))
+    window.tokens = window.tokens - (tonumber(values[place + 1] or 0))
   end
   window.head = newest + 1
   redis.call("HDEL", window.key, unpack(fields))
@@ -111,89 +137,145 @@ end
 -- When `need` more will fit: the oldest buckets leave first.
 local function wait_ms(window, letter, used, need, limit)
   local fields = {}
-  for at = window.head, window.last do
-    fields[#fields + 1] = letter .. ":" .. whole(at)
+  for bucket = window.head, window.last do
+    fields[#fields + 1] = letter .. ":" .. whole(bucket)
   end
   local excess = used + need - limit
-  for at, value in ipairs(redis.call("HMGET", window.key, unpack(fields))) do
+  for place, value in ipairs(redis.call("HMGET", window.key, unpack(fields))) do
     excess = excess - tonumber(value or 0)
     if excess <= 0 then
-      return ms_until_gone(window.head + at - 1)
+      return ms_until_gone(window.head + place - 1)
     end
   end
   return ms_until_gone(window.last)
 end
 
-local function open_scopes()
-  local scopes, fields = {}, {}
-  for at = FIRST_SCOPE, #ARGV do
-    local name, requests_limit, tokens_limit, budget =
-      string.match(ARGV[at], "^([^|]*)|(%d*)|(%d*)|(%d*)$")
-    scopes[#scopes + 1] = {
-      name = name,
-      window = open_window(name),
-      requests_limit = tonumber(requests_limit),
-      tokens_limit = tonumber(tokens_limit),
-      budget = tonumber(budget),
-    }
-    fields[#fields + 1] = spend_field(name, month, "settled")
-    fields[#fields + 1] = spend_field(name, month, "held")
+local LIMITS = "^([^|]*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(1?)$"
+
+local function read_scope(packed)
+  local name, rpm, tpm, rpd, tpd, parallel, daily, weekly, monthly, soft =
+    string.match(packed, LIMITS)
+  return {
+    name = name,
+    requests_per_minute = tonumber(rpm),
+    tokens_per_minute = tonumber(tpm),
+    requests_per_day = tonumber(rpd),
+    tokens_per_day = tonumber(tpd),
+    max_parallel_requests = tonumber(parallel),
+    daily_spend_usd = tonumber(daily),
+    weekly_spend_usd = tonumber(weekly),
+    monthly_spend_usd = tonumber(monthly),
+    soft = soft == "1",
+    need = soft == "1" and expected or nano,
+    window = open_window(name),
+  }
+end
+
+-- The values of `fields` of a hash as numbers, an absent one 0.
+local function numbers(key, fields)
+  local values = redis.call("HMGET", key, unpack(fields))
+  for place, value in ipairs(values) do
+    values[place] = tonumber(value or 0)
   end
-  local values = redis.call("HMGET", SPEND, unpack(fields))
-  for at, scope in ipairs(scopes) do
-    scope.settled = tonumber(values[2 * at - 1] or 0)
-    scope.held = tonumber(values[2 * at] or 0)
+  return values
+end
+
+local function open_scopes()
+  local scopes, names, held, day = {}, {}, {}, {}
+  for place = FIRST_SCOPE, #ARGV do
+    local scope = read_scope(ARGV[place])
+    local name, index = scope.name, #scopes
+    scopes[index + 1], names[index + 1] = scope, name
+    held[3 * index + 1], held[3 * index + 2] = name .. "|nano", name .. "|tokens"
+    held[3 * index + 3] = name .. "|calls"
+    day[3 * index + 1], day[3 * index + 2] = name .. "|nano", name .. "|tokens"
+    day[3 * index + 3] = name .. "|requests"
+  end
+  held, day = numbers(HELD, held), numbers(counter_key("day", at.day), day)
+  local week, month =
+    numbers(counter_key("week", at.week), names), numbers(counter_key("month", at.month), names)
+  for index, scope in ipairs(scopes) do
+    local place = 3 * index - 2
+    scope.held, scope.held_tokens, scope.calls = held[place], held[place + 1], held[place + 2]
+    scope.day, scope.day_tokens, scope.day_requests = day[place], day[place + 1], day[place + 2]
+    scope.week, scope.month = week[index], month[index]
   end
   return scopes
 end
 
-local function window_refusal(kind, letter, index, window, used, need, limit)
-  if not limit or used + need <= limit then
+local function ms_until(epoch_second)
+  return math.ceil((epoch_second * MICROS - now) / 1000)
+end
+
+-- The refusal by one limit, or nil. `ends`: of the limit's period, 0 without one. `wait`: ms, or a
+-- function for what takes reading; it is for when more than what running calls hold is in the way.
+local function refusal_by(name, index, scope, used, held, need, ends, wait)
+  local limit = scope[name]
+  if not limit or used + held + need <= limit then
     return nil
   end
-  local never = need > limit
-  local wait = never and 0 or wait_ms(window, letter, used, need, limit)
-  return { kind, index - 1, limit, used, 0, wait, 0, never and 1 or 0 }
-end
-
-local function requests_refusal(index, scope)
-  local window = scope.window
-  return window_refusal("rate_limit_requests", "r", index, window, window.requests, 1,
-    scope.requests_limit)
-end
-
-local function tokens_refusal(index, scope)
-  local window = scope.window
-  return window_refusal("rate_limit_tokens", "t", index, window, window.tokens, tokens,
-    scope.tokens_limit)
-end
-
-local function budget_refusal(index, scope)
-  local budget, settled, held = scope.budget, scope.settled, scope.held
-  if not budget or settled + held + nano <= budget then
-    return nil
+  local never, held_only = need > limit, used + need <= limit
+  local ms = RESERVED_RETRY_MS
+  if never then
+    ms = 0
+  elseif not held_only then
+    ms = wait and wait(limit) or ms_until(ends)
   end
-  local kind, wait = "budget_reserved", RESERVED_RETRY_MS
-  local never = nano > budget
-  if settled + nano > budget then
-    kind = "budget_exceeded"
-    wait = never and 0 or math.ceil((month_ends * MICROS - now) / 1000)
-  end
-  return { kind, index - 1, whole(budget), whole(settled), whole(held), wait, month_ends,
-    never and 1 or 0 }
+  return {
+    name, index - 1, whole(limit), whole(used), whole(held), ms, ends, never and 1 or 0,
+    held_only and 1 or 0,
+  }
 end
 
--- Of the first kind that refuses, the scope with the longest wait, and one that never fits before
--- all: when that one lets the request through, so do the others of its kind.
+local function window_wait(window, letter, used, need)
+  return function(limit)
+    return wait_ms(window, letter, used, need, limit)
+  end
+end
+
+local function requests_refusals(index, scope)
+  local window = scope.window
+  return refusal_by("requests_per_minute", index, scope, window.requests, 0, 1, 0,
+    window_wait(window, "r", window.requests, 1)),
+    refusal_by("requests_per_day", index, scope, scope.day_requests, 0, 1, at.day_ends)
+end
+
+local function tokens_refusals(index, scope)
+  local window = scope.window
+  return refusal_by("tokens_per_minute", index, scope, window.tokens, 0, tokens, 0,
+    window_wait(window, "t", window.tokens, tokens)),
+    refusal_by("tokens_per_day", index, scope, scope.day_tokens, scope.held_tokens, tokens,
+      at.day_ends)
+end
+
+local function calls_refusal(index, scope)
+  return refusal_by("max_parallel_requests", index, scope, 0, scope.calls, 1, 0)
+end
+
+local function budget_refusals(index, scope)
+  local held, need = scope.held, scope.need
+  return refusal_by("daily_spend_usd", index, scope, scope.day, held, need, at.day_ends),
+    refusal_by("weekly_spend_usd", index, scope, scope.week, held, need, at.week_ends),
+    refusal_by("monthly_spend_usd", index, scope, scope.month, held, need, at.month_ends)
+end
+
+-- Of two refusals the one to tell: what never fits before all, then the longer wait. When that one
+-- lets the request through, so do the others of its kind.
+local function worse(one, other)
+  if not one or not other then
+    return one or other
+  end
+  local wait = one[8] == 1 and math.huge or one[6]
+  local other_wait = other[8] == 1 and math.huge or other[6]
+  return other_wait > wait and other or one
+end
+
 local function find_refusal(scopes)
-  for _, check in ipairs({ requests_refusal, tokens_refusal, budget_refusal }) do
-    local worst, longest = nil, -1
+  for _, check in ipairs({ requests_refusals, tokens_refusals, calls_refusal, budget_refusals }) do
+    local worst
     for index, scope in ipairs(scopes) do
-      local refusal = check(index, scope)
-      local wait = refusal and (refusal[8] == 1 and math.huge or refusal[6])
-      if refusal and wait > longest then
-        worst, longest = refusal, wait
-      end
+      local first, second_one, third = check(index, scope)
+      worst = worse(worse(worse(worst, first), second_one), third)
     end
     if worst then
       return worst
@@ -204,15 +286,26 @@ end
 
 local function reserve(scopes)
   local names = {}
-  for at, scope in ipairs(scopes) do
+  for place, scope in ipairs(scopes) do
+    local name = scope.name
     count(scope.window)
-    add_spend(scope.name, month, "held", nano)
-    scope.held = scope.held + nano
-    names[at] = scope.name
+    count_request(name, at.day, 1)
+    add(HELD, name .. "|nano", scope.need)
+    add(HELD, name .. "|tokens", tokens)
+    add(HELD, name .. "|calls", 1)
+    scope.day_requests, scope.held = scope.day_requests + 1, scope.held + scope.need
+    scope.held_tokens, scope.calls = scope.held_tokens + tokens, scope.calls + 1
+    names[place] = scope.soft and name .. "*" or name
   end
-  local hold = { stamp, whole(tokens), whole(nano), month, ARGV[6] }
-  redis.call("HSET", HOLDS, id, table.concat(hold, "|") .. "|" .. table.concat(names, ","))
-  redis.call("ZADD", LEASES, whole(math.floor(now / 1000) + tonumber(ARGV[5])), id)
+  local hold = {
+    stamp, whole(tokens), whole(nano), whole(expected), at.day, at.week, at.month, ARGV[8], request,
+    table.concat(names, ","), ARGV[9],
+  }
+  redis.call("HSET", HOLDS, id, table.concat(hold, "|"))
+  redis.call("ZADD", LEASES, whole(math.floor(now / 1000) + tonumber(ARGV[7])), id)
+  if request ~= "" then
+    redis.call("HSET", REQUESTS, request, id)
+  end
 end
 
 local function reset_ms(window, used)
@@ -221,22 +314,28 @@ end
 
 local function states(scopes)
   local flat = {}
-  for index, scope in ipairs(scopes) do
-    local window, at = scope.window, 6 * index - 5
-    flat[at], flat[at + 1] = window.requests, reset_ms(window, window.requests)
-    flat[at + 2], flat[at + 3] = window.tokens, reset_ms(window, window.tokens)
-    flat[at + 4], flat[at + 5] = whole(scope.settled), whole(scope.held)
+  for _, scope in ipairs(scopes) do
+    local window = scope.window
+    for _, figure in ipairs({
+      window.requests, reset_ms(window, window.requests),
+      window.tokens, reset_ms(window, window.tokens),
+      scope.day_requests, scope.day_tokens, scope.day, scope.week, scope.month,
+      scope.held, scope.held_tokens, scope.calls,
+    }) do
+      flat[#flat + 1] = whole(figure)
+    end
   end
   return flat
 end
 
 sweep(now, SWEPT_AT_ONCE)
 local scopes = open_scopes()
+local labels = at.day .. "|" .. at.week .. "|" .. at.month
 if redis.call("HEXISTS", HOLDS, id) == 1 then
-  return { month, states(scopes), {} }
+  return { labels, states(scopes), {} }
 end
 local refusal = find_refusal(scopes)
 if not refusal then
   reserve(scopes)
 end
-return { month, states(scopes), refusal or {} }
+return { labels, states(scopes), refusal or {} }

@@ -1,37 +1,50 @@
 -- What the ledger's scripts share. It is put in front of each of them when they are loaded, so
 -- that each stays one EVAL: Redis scripts cannot call one another.
 --
--- KEYS, of every script: 1 spend, 2 holds, 3 leases of one slot. The keys of windows and of ended
--- reservations are derived from the first; they carry its hash tag, so a cluster has them in the
--- same place.
+-- KEYS, of every script: 1 held, 2 holds, 3 leases of one slot. The other keys of the slot are
+-- derived from the first; they carry its hash tag, so a cluster has them in the same place.
 --
 -- Stored forms:
---   holds   id → "bucket|tokens|nano|month|on_lost|scope,scope,…"   bucket: epoch second
---   done    id → "settled", or "expired|tokens|nano|month|bucket" with what was charged
---   window  r:<second>, t:<second>  requests and tokens admitted in that second
---           rs, ts                  their sums over the buckets that are kept
---           head, last              oldest second that may be kept, newest second admitted in
+--   held      <scope>|nano, <scope>|tokens, <scope>|calls   what running calls hold, summed
+--   holds     id → "bucket|tokens|nano|expected|day|week|month|on_lost|request|scopes|row"
+--             bucket: epoch second; request: Envoy's request id; scopes: comma between, "*" after
+--             one that holds `expected` instead of `nano`; row: see record_usage
+--   requests  Envoy's request id → id, while it is held
+--   done      id → "settled", "withdrawn", or
+--             "expired|tokens|nano|day|week|month|bucket" with what was charged
+--   day       <scope>|nano, <scope>|tokens: settled; <scope>|requests: admitted
+--   week, month   <scope> → nano, settled
+--   usage     project|key|alias → "requests|input|output|cached|nano|errors"
+--             project|key|alias|code → refusals
+--   window    r:<second>, t:<second>  requests and tokens admitted in that second
+--             rs, ts                  their sums over the buckets that are kept
+--             head, last              oldest second that may be kept, newest second admitted in
 --
 -- The window. A request that came at 10.9 s counts until 70.9 s. Its bucket is second 10, which may
--- hold one as late as 10.999…, so the whole bucket counts until 71.0 s: 61 buckets, and never more
--- than the limit in any 60 s.
+-- hold one as late as 10.999…, so the whole bucket counts until 71.0 s; and one second more, so
+-- that the limit holds at the provider too, where a request may arrive later than the next one.
+-- That is 62 buckets, and never more than the limit in any 61 s.
 --
---   second   10   11   …   70   71
+--   second   10   11   …   71   72
 --   admit    3    2                      r:10=3 r:11=2 rs=5 head=10
---   at 70.9                5 in use      second 10 is 60.9 s old, and still counts
---   at 71.0                2 in use      r:10 is dropped, rs=2, head=11
+--   at 71.9                5 in use      second 10 still counts
+--   at 72.0                2 in use      r:10 is dropped, rs=2, head=11
 --
 -- Numbers are doubles here: whole up to 2^53. They are written with "%.0f", as tostring() would
 -- write 1e+15. Amounts only added to are left to HINCRBY, which is 64 bits wide.
 
-local SPEND, HOLDS, LEASES = KEYS[1], KEYS[2], KEYS[3]
-local STEM = string.sub(SPEND, 1, -6) -- without "spend"
+local HELD, HOLDS, LEASES = KEYS[1], KEYS[2], KEYS[3]
+local STEM = string.sub(HELD, 1, -5) -- without "held"
+local REQUESTS = STEM .. "requests"
 
 local MICROS = 1000000
-local WINDOW_SECONDS = 61
-local WINDOW_KEPT_SECONDS = 120 -- an idle window is forgotten; anything above 61 will do
-local DAY_MS = 86400000
-local DONE_KEPT_SECONDS = 4 * 86400
+local WINDOW_SECONDS = 62
+local WINDOW_KEPT_SECONDS = 120 -- an idle window is forgotten; anything above 62 will do
+local DAY_SECONDS = 86400
+local DAY_MS = 1000 * DAY_SECONDS
+local DONE_KEPT_SECONDS = 4 * DAY_SECONDS
+-- Longer than "done": what is corrected is still there.
+local COUNTERS_KEPT = { day = 8 * DAY_SECONDS, week = 45 * DAY_SECONDS, month = 400 * DAY_SECONDS }
 
 local function whole(number)
   return string.format("%.0f", number)
@@ -46,28 +59,56 @@ local function clock(override)
   return tonumber(time[1]) * MICROS + tonumber(time[2])
 end
 
--- Of `months`, a list of "label|first second|first second after", the one that holds `second`: its
--- label and its end, or nil.
-local function month_at(second, months)
-  for label, starts, ends in string.gmatch(months, "([^|,]+)|(%d+)|(%d+)") do
-    if second >= tonumber(starts) and second < tonumber(ends) then
-      return label, tonumber(ends)
-    end
-  end
-  return nil
-end
-
-local function spend_field(scope, month, part)
-  return scope .. "|" .. month .. "|" .. part
-end
-
-local function add_spend(scope, month, part, amount)
+-- Adds to a field, which is gone when it comes to 0. A key with `kept` lives that many seconds
+-- after its youngest field began.
+local function add(key, field, amount, kept)
   if amount == 0 then
     return
   end
-  local field = spend_field(scope, month, part)
-  if redis.call("HINCRBY", SPEND, field, whole(amount)) == 0 then
-    redis.call("HDEL", SPEND, field)
+  local sum = redis.call("HINCRBY", key, field, whole(amount))
+  if sum == 0 then
+    redis.call("HDEL", key, field)
+  elseif kept and sum == amount then
+    redis.call("EXPIRE", key, kept)
+  end
+end
+
+local function counter_key(kind, label)
+  return STEM .. kind .. ":" .. label
+end
+
+-- Adds to what is settled. `at`: the labels day, week and month.
+local function charge(scope, at, tokens, nano)
+  add(counter_key("day", at.day), scope .. "|nano", nano, COUNTERS_KEPT.day)
+  add(counter_key("day", at.day), scope .. "|tokens", tokens, COUNTERS_KEPT.day)
+  add(counter_key("week", at.week), scope, nano, COUNTERS_KEPT.week)
+  add(counter_key("month", at.month), scope, nano, COUNTERS_KEPT.month)
+end
+
+local function count_request(scope, day, amount)
+  add(counter_key("day", day), scope .. "|requests", amount, COUNTERS_KEPT.day)
+end
+
+-- Adds to the history. `row`: "days kept|project|key|alias", "" in a slot that keeps none.
+-- `amounts`: requests, input, output and cached tokens, nano-dollars, errors.
+local function record_usage(row, day, amounts)
+  local kept, field = string.match(row, "^(%d+)|(.+)$")
+  if not kept then
+    return
+  end
+  local key = counter_key("usage", day)
+  local stored = redis.call("HGET", key, field)
+  local at = 0
+  for sum in string.gmatch(stored or "", "[^|]+") do
+    at = at + 1
+    amounts[at] = amounts[at] + tonumber(sum)
+  end
+  for place, amount in ipairs(amounts) do
+    amounts[place] = whole(amount)
+  end
+  redis.call("HSET", key, field, table.concat(amounts, "|"))
+  if not stored then
+    redis.call("EXPIRE", key, tonumber(kept) * DAY_SECONDS)
   end
 end
 
@@ -98,33 +139,52 @@ local function remember_done(id, record)
   redis.call("EXPIRE", key, DONE_KEPT_SECONDS)
 end
 
+local HOLD = "^(%d+)|(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(.*)$"
+
 local function read_hold(id)
   local packed = redis.call("HGET", HOLDS, id)
   if not packed then
     return nil
   end
-  local bucket, tokens, nano, month, on_lost, scopes =
-    string.match(packed, "^(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$")
+  local bucket, tokens, nano, expected, day, week, month, on_lost, request, scopes, row =
+    string.match(packed, HOLD)
   return {
     bucket = bucket,
     tokens = tonumber(tokens),
     nano = tonumber(nano),
-    month = month,
+    expected = tonumber(expected),
+    at = { day = day, week = week, month = month },
     on_lost = on_lost,
+    request = request,
     scopes = scopes,
+    row = row,
   }
 end
 
--- Ends a hold: its reservation is replaced, in every scope, by `tokens` and `nano`. The money goes
--- to the month of the admission, whose budget had room for it.
+-- Each scope of a hold, and whether it holds what is expected instead of the worst case.
+local function each_scope(hold)
+  local next_scope = string.gmatch(hold.scopes, "([^,*]+)(%*?)")
+  return function()
+    local scope, soft = next_scope()
+    return scope, soft == "*"
+  end
+end
+
+-- Ends a hold: its reservation is replaced, in every scope, by `tokens` and `nano`. They go to the
+-- day, week and month of the admission, whose budgets had room for them.
 local function end_hold(id, hold, tokens, nano)
-  for scope in string.gmatch(hold.scopes, "[^,]+") do
-    add_spend(scope, hold.month, "held", -hold.nano)
-    add_spend(scope, hold.month, "settled", nano)
+  for scope, soft in each_scope(hold) do
+    add(HELD, scope .. "|nano", soft and -hold.expected or -hold.nano)
+    add(HELD, scope .. "|tokens", -hold.tokens)
+    add(HELD, scope .. "|calls", -1)
+    charge(scope, hold.at, tokens, nano)
     correct_tokens(scope, hold.bucket, tokens - hold.tokens)
   end
   redis.call("HDEL", HOLDS, id)
   redis.call("ZREM", LEASES, id)
+  if hold.request ~= "" then
+    redis.call("HDEL", REQUESTS, hold.request)
+  end
 end
 
 local function expire_hold(id)
@@ -136,7 +196,10 @@ local function expire_hold(id)
   local charged = hold.on_lost == "charge"
   local tokens, nano = charged and hold.tokens or 0, charged and hold.nano or 0
   end_hold(id, hold, tokens, nano)
-  local record = { "expired", whole(tokens), whole(nano), hold.month, hold.bucket }
+  record_usage(hold.row, hold.at.day, { 1, 0, 0, 0, nano, 0 })
+  local at = hold.at
+  local record =
+    { "expired", whole(tokens), whole(nano), at.day, at.week, at.month, hold.bucket }
   remember_done(id, table.concat(record, "|"))
 end
 

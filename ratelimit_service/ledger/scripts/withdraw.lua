@@ -1,13 +1,20 @@
 -- Gives back an admission as if it had never been: another slot refused the same request, or the
--- request went no further. Nothing is remembered. A reservation that is not held stays as it is.
+-- request went no further. A reservation that is not held stays as it is.
 --
 -- KEYS  see prelude.lua
--- ARGV  1 reservation id
+-- ARGV  1 reservation id, or "" to find it by the next   2 Envoy's request id, or ""
+--       3 1 if the admission may be still on its way: it is refused when it comes; else 0
 -- Returns 1 if the reservation was held, else 0.
 
 local id = ARGV[1]
-local hold = read_hold(id)
+if id == "" then
+  id = redis.call("HGET", REQUESTS, ARGV[2])
+end
+local hold = id and read_hold(id)
 if not hold then
+  if id and ARGV[3] == "1" and redis.call("HEXISTS", done_key(id), id) == 0 then
+    remember_done(id, "withdrawn")
+  end
   return 0
 end
 
@@ -25,7 +32,8 @@ local function give_back_request(scope, bucket)
 end
 
 end_hold(id, hold, 0, 0)
-for scope in string.gmatch(hold.scopes, "[^,]+") do
+for scope in each_scope(hold) do
+  count_request(scope, hold.at.day, -1)
   give_back_request(scope, hold.bucket)
 end
 return 1

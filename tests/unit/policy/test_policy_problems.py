@@ -85,8 +85,9 @@ TYPES = [
     Bad(
         "org",
         "limits: {zzz: 5}\n",
-        "org.yaml:1:10: unknown field 'zzz'; known: monthly_spend_usd, requests_per_minute,"
-        " tokens_per_minute",
+        "org.yaml:1:10: unknown field 'zzz'; known: budget_mode, daily_spend_usd,"
+        " max_parallel_requests, monthly_spend_usd, requests_per_day, requests_per_minute,"
+        " tokens_per_day, tokens_per_minute, weekly_spend_usd",
     ),
     Bad(
         "teams__web",

@@ -12,30 +12,36 @@ from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 from prometheus_client import CollectorRegistry
 
+from ratelimit_service.claims import bound, claim
 from ratelimit_service.ledger.errors import LedgerUnavailable
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
-from ratelimit_service.ledger.periods import months_around
-from ratelimit_service.ledger.types import Slot
+from ratelimit_service.ledger.periods import periods_at
+from ratelimit_service.ledger.types import Claim, Slot
 from ratelimit_service.reservation import RequestSize
 from ratelimit_service.settlement import REPORTED, Entry
 from tests.ledger.builders import FakeClock
 from tests.support.policy import KEY_ID, SHA256, write_tree
 from tollhouse import contract
 from tollhouse.money import Price, Usage
-from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.compiled import Alias, Snapshot
 from tollhouse.policy.compiler import load_snapshot
 
 T = TypeVar("T")
 
 PRICE = Price(input=150_000_000, output=600_000_000, cached_input=75_000_000)
-TEAM_SLOT = ("team:web",)
+IN_TEAM = f"team:web|key:{KEY_ID},project:site,team"
+TEAM_SLOT = (IN_TEAM,)
 USED = Usage(1_000, 500)
+
+STARTED = 1_795_521_600  # 2026-11-24T12:00:00Z
+REQUEST_ID = "80bf7770-886e-4285-a9eb-0c430cb083fb"
 
 # What stands in the metadata of a call that went well.
 RESERVATION = {
     "reservation_id": "01a20c11299a7107ba326c52926bb18d",
-    "slots": ["team:web", "org:acme"],
+    "slots": [IN_TEAM, "org:acme|org"],
+    "cost_nanousd": "615000",
 }
 RESPONSE = {
     "usage_source": "reported",
@@ -111,6 +117,26 @@ def size(
     return RequestSize(endpoint, text_bytes, media_parts, max_tokens, n)
 
 
+def claim_of(
+    snapshot: Snapshot,
+    asked: RequestSize | None = None,
+    alias: Alias | None = None,
+    expected_cost: int = 0,
+) -> Claim:
+    """The claim of a call of `KEY_ID`, to `small` unless said otherwise."""
+    called = alias or snapshot.aliases["small"]
+    worst = bound(snapshot, called, asked or size())
+    return claim(
+        snapshot,
+        snapshot.keys[KEY_ID],
+        called,
+        worst,
+        reservation_id=new_reservation_id(),
+        request_id=REQUEST_ID,
+        expected_cost=expected_cost,
+    )
+
+
 def entry(
     *,
     reservation_id: str | None = None,
@@ -119,6 +145,7 @@ def entry(
     usage_source: str = REPORTED,
     price: Price | None = PRICE,
     reached_provider: bool = True,
+    reserved_cost: int = 615_000,
 ) -> Entry:
     """The end of a call that took `USED`: 450,000 nano-dollars, 1,000 at 150 and 500 at 600."""
     return Entry(
@@ -132,6 +159,7 @@ def entry(
         usage_source=usage_source,
         price=price,
         reached_provider=reached_provider,
+        reserved_cost=reserved_cost,
     )
 
 
@@ -150,17 +178,29 @@ def logged(
     response: Mapping[str, Any] | None = RESPONSE,
     price: Mapping[str, str] | None = PRICE_LABELS,
     flags: Iterable[str] = (),
+    decision: str = "allowed",
+    granted: bool = True,
+    alias: str | None = "small",
 ) -> HTTPAccessLogEntry:
     """An access-log entry as Envoy sends it, once over the wire; None leaves a part out."""
     entry = HTTPAccessLogEntry()
     spaces = entry.common_properties.metadata.filter_metadata
-    grant = {"key_id": KEY_ID, "team": "web", "project": "site", "alias": "small"}
-    spaces[contract.GRANT].update(grant if price is None else {**grant, "price": dict(price)})
+    grant: dict[str, Any] = {"key_id": KEY_ID, "team": "web", "project": "site"}
+    if alias is not None:
+        grant["alias"] = alias
+    if price is not None:
+        grant["price"] = dict(price)
+    if granted:
+        spaces[contract.GRANT].update(grant)
     for name, fields in ((contract.RESERVATION, reservation), (contract.RESPONSE, response)):
         if fields is not None:
             spaces[name].update(dict(fields))
     for flag in flags:
         setattr(entry.common_properties.response_flags, flag, True)
+    if decision:
+        entry.response.response_headers[contract.DECISION_HEADER] = decision
+    entry.request.request_id = REQUEST_ID
+    entry.common_properties.start_time.FromSeconds(STARTED)
     return HTTPAccessLogEntry.FromString(entry.SerializeToString())
 
 
@@ -178,7 +218,7 @@ def headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 async def team_spend(ledger: Ledger, clock: FakeClock) -> tuple[int, int]:
     """Nano-dollars that the team web has (settled, held) this month."""
-    month = months_around("UTC", clock.second)[1].label
+    month = periods_at("UTC", clock.second).month
     return await ledger.spend(Slot("team", "web"), "team", month)
 
 

@@ -10,29 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit_service.answers import duration, rate_limit_headers, refusal, scope_in_words
-from ratelimit_service.ledger.types import RefusalKind, Refused, ScopeState, Slot
+from ratelimit_service.ledger.periods import Periods
+from ratelimit_service.ledger.types import NO_LIMITS, RefusalKind, Refused, ScopeState, Slot
 from tests.unit.ratelimit.builders import headers_of
 from tollhouse.decisions import CODES
+from tollhouse.policy.compiled import Limits
 
 TEAM = Slot("team", "web")
 
 QUIET = ScopeState(
-    slot=TEAM,
-    scope="team",
-    requests_used=0,
-    requests_limit=None,
-    requests_reset_ms=0,
-    tokens_used=0,
-    tokens_limit=None,
-    tokens_reset_ms=0,
-    spend_settled=0,
-    spend_held=0,
-    spend_limit=None,
-    month="2026-11",
+    TEAM, "team", NO_LIMITS, Periods("2026-11-24", "2026-W48", "2026-11"), *([0] * 12)
 )
 
 REFUSED = Refused(
     kind=RefusalKind.REQUESTS,
+    limit_name="requests_per_minute",
     slot=TEAM,
     scope="key:web-1",
     limit=60,
@@ -41,28 +33,52 @@ REFUSED = Refused(
     retry_after_ms=12_000,
     resets_at=None,
     never=False,
+    held_only=False,
     states=(),
 )
-TOKENS = replace(REFUSED, kind=RefusalKind.TOKENS, limit=60_000, used=59_000)
+TOKENS = replace(
+    REFUSED,
+    kind=RefusalKind.TOKENS,
+    limit_name="tokens_per_minute",
+    limit=60_000,
+    used=59_000,
+)
 TOO_LARGE = replace(TOKENS, never=True, retry_after_ms=0)
 # 2026-12-01T00:00:00Z
 SPENT = replace(
     REFUSED,
     kind=RefusalKind.BUDGET_EXCEEDED,
+    limit_name="monthly_spend_usd",
     scope="team",
     limit=500 * 10**9,
     used=499_999_500_000,
     resets_at=1_796_083_200,
 )
-RESERVED = replace(SPENT, kind=RefusalKind.BUDGET_RESERVED, used=10**9, held=499 * 10**9)
+RESERVED = replace(
+    SPENT, kind=RefusalKind.BUDGET_RESERVED, used=10**9, held=499 * 10**9, held_only=True
+)
+# 2026-11-25T00:00:00Z
+A_DAY = replace(REFUSED, limit_name="requests_per_day", resets_at=1_795_564_800)
+TOKENS_A_DAY = replace(TOKENS, limit_name="tokens_per_day", held=500, resets_at=1_795_564_800)
+RUNNING = replace(
+    REFUSED,
+    kind=RefusalKind.CONCURRENCY,
+    limit_name="max_parallel_requests",
+    limit=2,
+    used=0,
+    held=2,
+    held_only=True,
+)
 
 
 def requests(used: int, limit: int | None, reset_ms: int = 0) -> ScopeState:
-    return replace(QUIET, requests_used=used, requests_limit=limit, requests_reset_ms=reset_ms)
+    limits = Limits(requests_per_minute=limit)
+    return replace(QUIET, limits=limits, requests_used=used, requests_reset_ms=reset_ms)
 
 
 def tokens(used: int, limit: int | None, reset_ms: int = 0) -> ScopeState:
-    return replace(QUIET, tokens_used=used, tokens_limit=limit, tokens_reset_ms=reset_ms)
+    limits = Limits(tokens_per_minute=limit)
+    return replace(QUIET, limits=limits, tokens_used=used, tokens_reset_ms=reset_ms)
 
 
 def told(refused: Refused, owner: str | None = "web-leads") -> str:
@@ -76,10 +92,9 @@ def refusal_headers(refused: Refused) -> dict[str, str]:
 def test_limits_are_told_in_openais_headers() -> None:
     state = replace(
         QUIET,
-        requests_limit=200,
+        limits=Limits(200, 120_000),
         requests_used=1,
         requests_reset_ms=60_000,
-        tokens_limit=120_000,
         tokens_used=4_171,
         tokens_reset_ms=850,
     )
@@ -117,8 +132,8 @@ def test_the_scope_that_has_least_left_is_told_not_the_one_with_the_smallest_lim
 
 
 def test_requests_and_tokens_may_be_told_of_different_scopes() -> None:
-    one = replace(QUIET, requests_used=9, requests_limit=10, tokens_used=0, tokens_limit=100)
-    other = replace(QUIET, requests_used=0, requests_limit=10, tokens_used=99, tokens_limit=100)
+    one = replace(QUIET, limits=Limits(10, 100), requests_used=9)
+    other = replace(QUIET, limits=Limits(10, 100), tokens_used=99)
     headers = headers_of(rate_limit_headers([one, other]))
     assert headers["x-ratelimit-remaining-requests"] == "1"
     assert headers["x-ratelimit-remaining-tokens"] == "1"
@@ -170,6 +185,8 @@ def test_a_duration_says_the_milliseconds_exactly(milliseconds: int) -> None:
         (Slot("alias", "small"), "alias", "model small"),
         (Slot("alias", "openai/gpt:4"), "alias", "model openai/gpt:4"),
         (TEAM, "key:a:b", "key a:b"),
+        (TEAM, "key:web-1@small", "key web-1 for model small"),
+        (TEAM, "team@openai/gpt@4", "team web for model openai/gpt@4"),
     ],
 )
 def test_a_scope_is_named_as_people_know_it(slot: Slot, scope: str, words: str) -> None:
@@ -197,15 +214,43 @@ def test_a_scope_is_named_as_people_know_it(slot: Slot, scope: str, words: str) 
         ),
         (
             SPENT,
-            "Monthly budget of team web is used up: $499.9995 of $500.00 is spent and this call "
-            "may cost up to $0.00246885. It resets at 2026-12-01T00:00Z. "
+            "The monthly budget of team web is used up: $499.9995 of $500.00 is spent and this "
+            "call may cost up to $0.00246885. It resets at 2026-12-01T00:00Z. "
             "Ask web-leads to raise it.",
         ),
         (
             RESERVED,
-            "Budget of team web is reserved by calls that are still running: $1.00 of $500.00 is "
-            "spent, $499.00 is reserved, this call may cost up to $0.00246885. "
+            "The monthly budget of team web is reserved by calls that are still running: $1.00 of "
+            "$500.00 is spent, $499.00 is reserved, this call may cost up to $0.00246885. "
             "Try again when they have finished. Ask web-leads to raise it.",
+        ),
+        (
+            replace(SPENT, limit_name="daily_spend_usd"),
+            "The daily budget of team web is used up: $499.9995 of $500.00 is spent and this call "
+            "may cost up to $0.00246885. It resets at 2026-12-01T00:00Z. "
+            "Ask web-leads to raise it.",
+        ),
+        (
+            A_DAY,
+            "Rate limit reached: key web-1 may make 60 requests per day and made 60. "
+            "It resets at 2026-11-25T00:00Z. Ask web-leads to raise it.",
+        ),
+        (
+            TOKENS_A_DAY,
+            "Rate limit reached: key web-1 may use 60000 tokens per day and used or reserved "
+            "59500; this call may use up to 4171. It resets at 2026-11-25T00:00Z. "
+            "Ask web-leads to raise it.",
+        ),
+        (
+            replace(TOKENS_A_DAY, held_only=True),
+            "Rate limit reached: key web-1 may use 60000 tokens per day and used or reserved "
+            "59500; this call may use up to 4171. Try again when the calls that are running have "
+            "ended. Ask web-leads to raise it.",
+        ),
+        (
+            RUNNING,
+            "Too many calls at once: key web-1 may have 2 running and has 2. "
+            "Try again when one has ended. Ask web-leads to raise it.",
         ),
     ],
 )
@@ -224,7 +269,7 @@ def test_every_kind_of_refusal_is_a_decision_code_with_status_429(kind: RefusalK
     assert CODES[code].status == 429
 
 
-@pytest.mark.parametrize("refused", [REFUSED, TOKENS, RESERVED])
+@pytest.mark.parametrize("refused", [REFUSED, TOKENS, RESERVED, RUNNING])
 def test_what_passes_by_itself_says_when_to_retry(refused: Refused) -> None:
     assert refusal_headers(refused) == {"retry-after": "12"}
 
@@ -232,6 +277,13 @@ def test_what_passes_by_itself_says_when_to_retry(refused: Refused) -> None:
 @pytest.mark.parametrize("refused", [TOO_LARGE, SPENT])
 def test_what_would_only_come_back_the_same_tells_sdks_not_to_retry(refused: Refused) -> None:
     assert refusal_headers(refused) == {"x-should-retry": "false"}
+
+
+@pytest.mark.parametrize("refused", [A_DAY, TOKENS_A_DAY])
+def test_a_limit_of_the_day_says_when_it_resets_and_that_retrying_before_is_no_use(
+    refused: Refused,
+) -> None:
+    assert refusal_headers(refused) == {"retry-after": "12", "x-should-retry": "false"}
 
 
 @pytest.mark.parametrize(

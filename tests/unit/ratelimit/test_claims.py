@@ -7,33 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit_service.claims import claim
-from ratelimit_service.ledger.ids import new_reservation_id
-from ratelimit_service.ledger.types import LARGEST_AMOUNT, Claim, ScopeLimits, Slot
+from ratelimit_service.claims import bound, scope_name
+from ratelimit_service.ledger.types import LARGEST_AMOUNT, ScopeClaim, Slot, UsageRow
 from ratelimit_service.reservation import RequestSize
-from tests.unit.ratelimit.builders import KEY_ID, size, snapshot_of
+from tests.unit.ratelimit.builders import KEY_ID, REQUEST_ID, claim_of, size, snapshot_of
 from tollhouse import contract
 from tollhouse.money import Usage
-from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.compiled import Limits, Scope, Snapshot
 
-ID = new_reservation_id()
 KEY, PROJECT = f"key:{KEY_ID}", "project:site"
 
 
-def claim_of(
-    snapshot: Snapshot, asked: RequestSize | None = None, alias: str = "small"
-) -> tuple[Claim, Usage]:
-    return claim(snapshot, snapshot.keys[KEY_ID], snapshot.aliases[alias], asked or size(), ID)
-
-
 def slots_of(snapshot: Snapshot) -> list[Slot]:
-    return [part.slot for part in claim_of(snapshot)[0].slots]
+    return [part.slot for part in claim_of(snapshot).slots]
 
 
 def test_key_project_and_team_are_counted_together_even_without_limits(tmp_path: Path) -> None:
-    (part,) = claim_of(snapshot_of(tmp_path))[0].slots
+    (part,) = claim_of(snapshot_of(tmp_path)).slots
     assert part.slot == Slot("team", "web")
-    assert part.scopes == (ScopeLimits(KEY), ScopeLimits(PROJECT), ScopeLimits("team"))
+    assert part.scopes == (ScopeClaim(KEY), ScopeClaim(PROJECT), ScopeClaim("team"))
 
 
 @pytest.mark.parametrize(
@@ -70,30 +62,33 @@ def test_every_limit_arrives_at_its_own_scope(tmp_path: Path) -> None:
         org="monthly_spend_usd: 4",
         alias="requests_per_minute: 5, tokens_per_minute: 50",
     )
-    team, org, alias = claim_of(snapshot)[0].slots
+    team, org, alias = claim_of(snapshot).slots
     assert team.scopes == (
-        ScopeLimits(KEY, 1, 10, 100_000_000),
-        ScopeLimits(PROJECT, requests_per_minute=2),
-        ScopeLimits("team", tokens_per_minute=30),
+        ScopeClaim(KEY, Limits(1, 10, monthly_spend_nanousd=100_000_000)),
+        ScopeClaim(PROJECT, Limits(requests_per_minute=2)),
+        ScopeClaim("team", Limits(tokens_per_minute=30)),
     )
-    assert org.scopes == (ScopeLimits("org", monthly_spend_nanousd=4_000_000_000),)
-    assert alias.scopes == (ScopeLimits("alias", 5, 50),)
+    assert org.scopes == (ScopeClaim("org", Limits(monthly_spend_nanousd=4_000_000_000)),)
+    assert alias.scopes == (ScopeClaim("alias", Limits(5, 50)),)
 
 
 def test_the_worst_case_is_claimed_at_the_full_price(tmp_path: Path) -> None:
-    asked, bound = claim_of(snapshot_of(tmp_path), size(2_000, max_tokens=100, n=2))
-    assert bound == Usage(2_000, 200)
+    snapshot = snapshot_of(tmp_path)
+    two_choices = size(2_000, max_tokens=100, n=2)
+    worst = bound(snapshot, snapshot.aliases["small"], two_choices)
+    asked = claim_of(snapshot, two_choices)
+    assert worst.usage == Usage(2_000, 200)
     assert (asked.tokens, asked.cost) == (2_200, 2_000 * 150 + 200 * 600)
 
 
-def test_the_id_and_what_the_org_says_of_leases_and_months_go_with_the_claim(
+def test_envoys_request_id_and_what_the_org_says_of_leases_and_months_go_with_the_claim(
     tmp_path: Path,
 ) -> None:
     fields = (
         "on_lost_reservation: release\nreservation_lease_seconds: 77\ntime_zone: Europe/Berlin\n"
     )
-    asked, _ = claim_of(snapshot_of(tmp_path, org_fields=fields))
-    assert asked.reservation_id == ID
+    asked = claim_of(snapshot_of(tmp_path, org_fields=fields))
+    assert asked.request_id == REQUEST_ID
     assert (asked.lease_seconds, asked.on_lost) == (77, "release")
     assert asked.time_zone == "Europe/Berlin"
 
@@ -101,7 +96,7 @@ def test_the_id_and_what_the_org_says_of_leases_and_months_go_with_the_claim(
 def test_an_alias_without_a_price_claims_tokens_and_no_money(tmp_path: Path) -> None:
     snapshot = snapshot_of(tmp_path)
     unpriced = replace(snapshot.aliases["small"], price=None)
-    asked, _ = claim(snapshot, snapshot.keys[KEY_ID], unpriced, size(50, max_tokens=5), ID)
+    asked = claim_of(snapshot, size(50, max_tokens=5), unpriced)
     assert (asked.tokens, asked.cost) == (55, 0)
 
 
@@ -117,12 +112,46 @@ def test_an_alias_without_a_price_claims_tokens_and_no_money(tmp_path: Path) -> 
 def test_amounts_that_the_ledger_cannot_count_become_the_largest_that_it_can(
     tmp_path: Path, hostile: RequestSize
 ) -> None:
-    asked, bound = claim_of(snapshot_of(tmp_path), hostile)
-    assert bound.input_tokens + bound.output_tokens > LARGEST_AMOUNT
+    snapshot = snapshot_of(tmp_path)
+    usage = bound(snapshot, snapshot.aliases["small"], hostile).usage
+    asked = claim_of(snapshot, hostile)
+    assert usage.input_tokens + usage.output_tokens > LARGEST_AMOUNT
     assert (asked.tokens, asked.cost) == (LARGEST_AMOUNT, LARGEST_AMOUNT)
 
 
 def test_the_cost_is_capped_also_where_the_tokens_can_be_counted(tmp_path: Path) -> None:
-    asked, _ = claim_of(snapshot_of(tmp_path), size(2**50))
+    asked = claim_of(snapshot_of(tmp_path), size(2**50))
     assert asked.tokens == 2**50 + 1_000
     assert asked.cost == LARGEST_AMOUNT
+
+
+@pytest.mark.parametrize(
+    ("scope", "name"),
+    [
+        (Scope("key", "web-1", Limits(), None), "key:web-1"),
+        (Scope("key", "web-1", Limits(), None, "openai/gpt@4"), "key:web-1@openai/gpt@4"),
+        (Scope("project", "site", Limits(), None, "small"), "project:site@small"),
+        (Scope("team", "web", Limits(), None), "team"),
+        (Scope("team", "web", Limits(), None, "small"), "team@small"),
+        (Scope("org", "acme", Limits(), None), "org"),
+        (Scope("alias", "small", Limits(), None), "alias"),
+    ],
+)
+def test_a_scope_is_named_by_its_level_its_name_and_its_model(scope: Scope, name: str) -> None:
+    assert scope_name(scope) == name
+
+
+def test_limits_of_a_key_with_one_model_are_counted_beside_those_of_the_key(
+    tmp_path: Path,
+) -> None:
+    snapshot = snapshot_of(tmp_path)
+    own = {"small": Limits(requests_per_minute=3)}
+    key = replace(snapshot.keys[KEY_ID], model_limits=own)
+    snapshot = replace(snapshot, keys={KEY_ID: key})
+    (part,) = claim_of(snapshot).slots
+    assert part.scopes[3:] == (ScopeClaim(f"{KEY}@small", own["small"]),)
+    assert len(claim_of(snapshot, alias=snapshot.aliases["vectors"]).slots[0].scopes) == 3
+
+
+def test_the_history_counts_a_call_under_project_key_and_alias(tmp_path: Path) -> None:
+    assert claim_of(snapshot_of(tmp_path)).row == UsageRow("site", KEY_ID, "small", 400)

@@ -13,19 +13,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service import housekeeping
-from ratelimit_service.claims import claim
 from ratelimit_service.housekeeping import Housekeeping, slots
-from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import Admitted, Slot
 from ratelimit_service.metrics import Metrics
+from ratelimit_service.refusals import RefusalCounter
 from tests.ledger.builders import FakeClock
 from tests.support.redis import RedisProcess
 from tests.unit.ratelimit.builders import (
-    KEY_ID,
+    claim_of,
     sample,
-    size,
     snapshot_of,
     team_spend,
     until,
@@ -66,7 +64,9 @@ class House:
 def house(policies: Path, ledger: Ledger) -> House:
     registry, readiness = CollectorRegistry(), Readiness()
     holder = PolicyHolder(policies)
-    keeping = Housekeeping(holder, ledger, Metrics(registry), readiness)
+    keeping = Housekeeping(
+        holder, ledger, Metrics(registry), readiness, RefusalCounter(holder, ledger)
+    )
     return House(keeping, holder, readiness, registry)
 
 
@@ -76,8 +76,7 @@ def on_outage(directory: Path, choice: str) -> Path:
 
 async def reserve(snapshot: Snapshot, ledger: Ledger) -> int:
     """A reservation of 615,000 nano-dollars whose request is never heard of again."""
-    key, alias = snapshot.keys[KEY_ID], snapshot.aliases["small"]
-    asked, _ = claim(snapshot, key, alias, size(), new_reservation_id())
+    asked = claim_of(snapshot)
     assert isinstance(await ledger.admit(asked), Admitted)
     return asked.cost
 

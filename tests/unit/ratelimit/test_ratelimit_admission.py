@@ -10,13 +10,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service.admission import Admission, Limited, NotCounted, Reservation
+from ratelimit_service.expectation import Expectation
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
+from ratelimit_service.ledger.types import Slot, Withdrawal
 from ratelimit_service.metrics import Metrics
-from ratelimit_service.settlement import NONE, Charge, Entry, charge, settlement
+from ratelimit_service.reservation import Call
 from tests.ledger.builders import FakeClock
 from tests.support.redis import RedisProcess
 from tests.unit.ratelimit.builders import (
+    IN_TEAM,
     KEY_ID,
     headers_of,
     sample,
@@ -35,15 +38,15 @@ class Desk:
 
     admission: Admission
     registry: CollectorRegistry
-    given_back: list[Entry] = field(default_factory=list)
+    given_back: list[Withdrawal] = field(default_factory=list)
 
     async def reserved(self, key_id: str = KEY_ID, **asked: int) -> Reservation:
-        outcome = await self.admission.admit(key_id, "small", size(**asked))
+        outcome = await self.admission.admit(Call(key_id, "small", size(**asked)))
         assert isinstance(outcome, Reservation)
         return outcome
 
     async def limited(self) -> Limited:
-        outcome = await self.admission.admit(KEY_ID, "small", size())
+        outcome = await self.admission.admit(Call(KEY_ID, "small", size()))
         assert isinstance(outcome, Limited)
         return outcome
 
@@ -63,9 +66,9 @@ class Desk:
 
 def desk(policies: Path, ledger: Ledger) -> Desk:
     registry = CollectorRegistry()
-    given_back: list[Entry] = []
+    given_back: list[Withdrawal] = []
     holder = PolicyHolder(policies)
-    admission = Admission(holder, ledger, Metrics(registry), given_back.extend)
+    admission = Admission(holder, ledger, Metrics(registry), Expectation(), given_back.append)
     return Desk(admission, registry, given_back)
 
 
@@ -79,7 +82,7 @@ async def test_an_admitted_call_reserves_its_worst_case_in_the_slots_that_it_nam
     at = desk(write_policy(tmp_path, org="monthly_spend_usd: 1"), ledger)
     reservation = await at.reserved(text_bytes=2_000, max_tokens=10)
     assert (reservation.bound, reservation.cost) == (Usage(2_000, 10), 2_000 * 150 + 10 * 600)
-    assert reservation.slots == ("team:web", "org:acme")
+    assert reservation.slots == (IN_TEAM, "org:acme|org")
     assert not reservation.degraded
     assert await team_spend(ledger, clock) == (0, reservation.cost)
     assert (at.counted("allowed"), at.timed()) == (1, 1)
@@ -146,7 +149,7 @@ async def test_a_key_that_was_added_a_moment_ago_is_found_without_waiting_for_th
 ) -> None:
     at = desk(write_policy(tmp_path), ledger)
     write_policy(tmp_path, key_id="web-2")
-    assert (await at.reserved("web-2")).slots == ("team:web",)
+    assert (await at.reserved("web-2")).slots == ("team:web|key:web-2,project:site,team",)
 
 
 @pytest.mark.parametrize(("key_id", "alias"), [("stranger", "small"), (KEY_ID, "unheard-of")])
@@ -155,7 +158,7 @@ async def test_what_is_in_no_policy_is_not_counted_and_no_label_of_a_metric(
 ) -> None:
     at = desk(write_policy(tmp_path), ledger)
     with pytest.raises(NotCounted, match="have different policies"):
-        await at.admission.admit(key_id, alias, size())
+        await at.admission.admit(Call(key_id, alias, size()))
     (admissions,) = (one for one in at.registry.collect() if one.name == "tollhouse_admissions")
     assert admissions.samples == []
     assert at.timed() == 0
@@ -168,9 +171,8 @@ async def test_under_deny_a_call_that_cannot_be_counted_is_given_back_uncharged(
     redis_process.kill()
     with pytest.raises(NotCounted, match="the store is unavailable"):
         await at.reserved()
-    (entry,) = at.given_back
-    assert (entry.slots, entry.key_id, entry.project) == (("team:web",), KEY_ID, "site")
-    assert charge(entry) == Charge(Usage(0, 0), 0, NONE)
+    (lost,) = at.given_back
+    assert lost.slots == (Slot("team", "web"),)
     assert (at.errors(), at.degraded()) == (1, 1)
     assert (at.counted("ledger_unavailable"), at.counted("allowed")) == (1, 0)
 
@@ -186,8 +188,7 @@ async def test_a_reservation_that_redis_made_too_late_is_released_by_what_was_gi
     redis_process.send(signal.SIGCONT)
     await until_spend(fragile, clock, (0, 2 * in_time))
 
-    (entry,) = at.given_back
-    await fragile.settle(settlement(entry, charge(entry), "UTC"))
+    assert await fragile.withdraw_lost(at.given_back) == 1
 
     assert await team_spend(fragile, clock) == (0, in_time)
 
@@ -200,7 +201,7 @@ async def test_under_allow_an_outage_admits_and_the_answer_says_that_it_is_degra
     reservation = await at.reserved()
     assert reservation.degraded
     assert reservation.headers == [("x-tollhouse-degraded", "ledger")]
-    assert (reservation.slots, reservation.bound) == (("team:web",), Usage(100, 1_000))
+    assert (reservation.slots, reservation.bound) == ((IN_TEAM,), Usage(100, 1_000))
     assert (at.errors(), at.degraded(), at.counted("allowed")) == (1, 1, 1)
     assert at.given_back == []
 
@@ -223,7 +224,7 @@ async def test_a_store_that_answers_nonsense_is_no_outage_and_admits_nobody(
 ) -> None:
     at = desk(on_outage(tmp_path / "policies", choice), fragile)
     async with open_redis(redis_process.url) as client:
-        await client.set("th:{team:web}:spend", "not a hash")
+        await client.set("th:{team:web}:held", "not a hash")
     with pytest.raises(NotCounted, match="the store refused a call"):
         await at.reserved()
     assert (at.counted("allowed"), at.degraded(), at.timed()) == (0, 0, 1)

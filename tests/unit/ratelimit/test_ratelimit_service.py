@@ -19,8 +19,10 @@ from google.protobuf.json_format import MessageToDict
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service.admission import Admission
+from ratelimit_service.expectation import Expectation
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.metrics import Metrics
+from ratelimit_service.refusals import RefusalCounter
 from ratelimit_service.service import register
 from ratelimit_service.settler import Settler, running
 from tests.ledger.builders import FakeClock
@@ -28,6 +30,7 @@ from tests.support.redis import RedisProcess
 from tests.unit.ratelimit.builders import (
     KEY_ID,
     PRICE_LABELS,
+    REQUEST_ID,
     logged,
     rate_limit_request,
     sample,
@@ -46,6 +49,7 @@ FACTS = {
     "media_parts": "0",
     "max_tokens": "none",
     "n": "1",
+    "request_id": REQUEST_ID,
 }
 
 
@@ -55,6 +59,7 @@ class Served:
 
     channel: grpc.aio.Channel
     registry: CollectorRegistry
+    refusals: RefusalCounter
 
     async def ask(self, **changed: str) -> RateLimitResponse:
         request = rate_limit_request({**FACTS, **changed})
@@ -86,14 +91,16 @@ class Served:
 async def serving(policies: Path, ledger: Ledger, socket: Path) -> AsyncIterator[Served]:
     registry, holder = CollectorRegistry(), PolicyHolder(policies)
     metrics = Metrics(registry)
-    settler = Settler(holder, ledger, metrics)
+    expectation, refusals = Expectation(), RefusalCounter(holder, ledger)
+    settler = Settler(holder, ledger, metrics, expectation)
+    admission = Admission(holder, ledger, metrics, expectation, lambda lost: settler.take([lost]))
     server = grpc.aio.server()
-    register(server, Admission(holder, ledger, metrics, settler.take), settler)
+    register(server, admission, settler, refusals)
     server.add_insecure_port(f"unix:{socket}")
     await server.start()
     try:
         async with running(settler), grpc.aio.insecure_channel(f"unix:{socket}") as channel:
-            yield Served(channel, registry)
+            yield Served(channel, registry, refusals)
     finally:
         await server.stop(None)
 
@@ -161,5 +168,3 @@ async def test_without_redis_under_deny_there_is_no_answer_and_later_nothing_is_
         await until_spend(fragile, clock, (0, 0))
         waiting = "tollhouse_settlements_waiting"
         await until(lambda: sample(service.registry, waiting) == 0, "the release")
-    labels = {"outcome": "unknown", "usage_source": "none"}
-    assert sample(service.registry, "tollhouse_settlements_total", **labels) == 1

@@ -18,7 +18,14 @@ from ratelimit_service.admission import Limited, Reservation
 from ratelimit_service.answers import Refusal
 from ratelimit_service.ledger.types import LARGEST_AMOUNT
 from ratelimit_service.reservation import Call, RequestSize
-from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED, Entry
+from ratelimit_service.settlement import (
+    ESTIMATED,
+    NONE,
+    REPORTED,
+    Entry,
+    RefusedEntry,
+    UnansweredEntry,
+)
 from ratelimit_service.transport import (
     MalformedRequest,
     admitted,
@@ -26,7 +33,14 @@ from ratelimit_service.transport import (
     entry_from,
     limited,
 )
-from tests.unit.ratelimit.builders import PRICE, logged, rate_limit_request
+from tests.unit.ratelimit.builders import (
+    IN_TEAM,
+    PRICE,
+    REQUEST_ID,
+    STARTED,
+    logged,
+    rate_limit_request,
+)
 from tollhouse import contract
 from tollhouse.money import Price, Usage
 
@@ -39,11 +53,10 @@ FACTS = {
     "max_tokens": "none",
     "n": "3",
 }
-REQUEST_ID = "5a2f6f0c-0d7b-4f9e-9f5c-2f1c8d1b7a10"
 
 RESERVED = Reservation(
     id="01a20c11299a7107ba326c52926bb18d",
-    slots=("team:web", "org:acme"),
+    slots=(IN_TEAM, "org:acme|org"),
     bound=Usage(75, 4_096),
     cost=2**53 - 1,
     headers=[("x-ratelimit-limit-requests", "60")],
@@ -72,7 +85,7 @@ def metadata(response: RateLimitResponse) -> dict[str, Any]:
 
 def entry_of(**parts: Any) -> Entry:
     found = entry_from(logged(**parts))
-    assert found is not None
+    assert isinstance(found, Entry)
     return found
 
 
@@ -130,7 +143,7 @@ def test_an_admitted_call_carries_its_reservation_into_the_access_log() -> None:
     assert response.raw_body == b""
     assert metadata(response) == {
         "reservation_id": RESERVED.id,
-        "slots": ["team:web", "org:acme"],
+        "slots": [IN_TEAM, "org:acme|org"],
         "input_tokens": 75,
         "output_tokens": 4_096,
         "cost_nanousd": "9007199254740991",
@@ -175,7 +188,7 @@ def test_a_refusal_is_explained_in_the_access_log() -> None:
 def test_an_entry_of_an_admitted_call_is_read_whole() -> None:
     assert entry_of() == Entry(
         reservation_id=RESERVED.id,
-        slots=("team:web", "org:acme"),
+        slots=(IN_TEAM, "org:acme|org"),
         key_id="web-1",
         team="web",
         project="site",
@@ -184,6 +197,8 @@ def test_an_entry_of_an_admitted_call_is_read_whole() -> None:
         usage_source=REPORTED,
         price=PRICE,
         reached_provider=True,
+        failed=False,
+        reserved_cost=615_000,
     )
 
 
@@ -192,11 +207,46 @@ def test_what_an_answer_reserves_is_what_its_log_entry_settles() -> None:
     assert (settled.reservation_id, settled.slots) == (RESERVED.id, RESERVED.slots)
 
 
-@pytest.mark.parametrize("reservation", [None, {}, {"reason": "limited", "limit": "60"}])
-def test_a_call_without_a_reservation_has_nothing_to_settle(
-    reservation: dict[str, Any] | None,
+@pytest.mark.parametrize("reservation", [{}, {"reason": "limited", "limit": "60"}])
+def test_a_call_that_was_limited_is_a_refusal_for_the_history(reservation: dict[str, Any]) -> None:
+    refused = entry_from(logged(reservation=reservation, decision="rate_limit_requests"))
+    assert refused == RefusedEntry(
+        "web-1", "web", "site", "small", "rate_limit_requests", float(STARTED)
+    )
+
+
+@pytest.mark.parametrize(("alias", "told"), [("small", "small"), (None, "-")])
+def test_a_call_that_authz_refused_is_one_too_with_its_alias_if_it_named_one(
+    alias: str | None, told: str
 ) -> None:
-    assert entry_from(logged(reservation=reservation)) is None
+    entry = logged(reservation=None, decision="model_not_allowed", alias=alias, price=None)
+    refused = entry_from(entry)
+    assert isinstance(refused, RefusedEntry)
+    assert (refused.code, refused.alias) == ("model_not_allowed", told)
+
+
+@pytest.mark.parametrize("decision", ["", "ledger_unavailable"])
+def test_a_call_that_was_granted_and_not_answered_is_to_be_given_back_by_its_request_id(
+    decision: str,
+) -> None:
+    entry = entry_from(logged(reservation=None, response=None, decision=decision))
+    assert entry == UnansweredEntry(REQUEST_ID, "web", "small")
+
+
+@pytest.mark.parametrize("entry", [logged(granted=False), logged(reservation=None, alias=None)])
+def test_what_no_known_key_asked_or_what_was_only_listed_is_nothing_to_the_ledger(
+    entry: HTTPAccessLogEntry,
+) -> None:
+    assert entry_from(entry) is None
+
+
+@pytest.mark.parametrize(
+    ("decision", "failed"), [("allowed", False), ("", False), ("provider_error", True)]
+)
+def test_a_call_whose_provider_failed_is_an_error_in_the_history(
+    decision: str, failed: bool
+) -> None:
+    assert entry_of(decision=decision).failed is failed
 
 
 def test_an_entry_without_any_metadata_has_nothing_to_settle() -> None:

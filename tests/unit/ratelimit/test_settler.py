@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service import settler as settler_module
-from ratelimit_service.claims import claim
+from ratelimit_service.expectation import Expectation
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Admitted
@@ -23,10 +23,9 @@ from ratelimit_service.settler import Settler, running
 from tests.ledger.builders import FakeClock
 from tests.support.redis import RedisProcess
 from tests.unit.ratelimit.builders import (
-    KEY_ID,
+    claim_of,
     entry,
     sample,
-    size,
     team_spend,
     until,
     until_spend,
@@ -66,9 +65,7 @@ class Office:
 
     async def reserve(self) -> str:
         """A reservation such as admission makes; its id."""
-        snapshot = self.holder.current
-        key, alias = snapshot.keys[KEY_ID], snapshot.aliases["small"]
-        asked, _ = claim(snapshot, key, alias, size(), new_reservation_id())
+        asked = claim_of(self.holder.current)
         assert isinstance(await self.ledger.admit(asked), Admitted)
         return asked.reservation_id
 
@@ -80,7 +77,9 @@ def open_office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Le
     def at(ledger: Ledger) -> Office:
         registry = CollectorRegistry()
         holder = PolicyHolder(write_policy(tmp_path / "policies"))
-        return Office(Settler(holder, ledger, Metrics(registry)), registry, holder, ledger)
+        return Office(
+            Settler(holder, ledger, Metrics(registry), Expectation()), registry, holder, ledger
+        )
 
     return at
 
