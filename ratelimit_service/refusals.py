@@ -29,6 +29,11 @@ class RefusalCounter:
         self._ledger = ledger
         self._waiting: Counter[tuple[str, UsageRow, str, str]] = Counter()
 
+    @property
+    def waiting(self) -> int:
+        """How many kinds of refusals (of a key, alias, day and code) are not in the history yet."""
+        return len(self._waiting)
+
     def take(self, entry: RefusedEntry) -> None:
         """Count one refusal."""
         org = self._holder.current.org
