@@ -6,6 +6,7 @@ counted of the bytes that passed (`estimated`: a client left, a provider said no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
@@ -85,6 +86,26 @@ class Charge:
     @property
     def tokens(self) -> int:
         return self.usage.input_tokens + self.usage.output_tokens
+
+
+def read_usage(written: Mapping[str, object] | None) -> tuple[Usage, str]:
+    """Usage and its source from what Lua wrote; nothing where it wrote nothing.
+
+    rewrite.lua writes a first estimate as it lets a request go: no metadata, no request sent.
+    Raises ValueError for a count that is not a number.
+    """
+    if written is None:
+        return Usage(0, 0), NONE
+
+    def count(name: str) -> int:
+        value = written.get(name)
+        # The bounds take an infinity too, which no integer can hold.
+        number = value if isinstance(value, int | float) else 0
+        return int(min(max(number, 0), LARGEST_AMOUNT))
+
+    usage = Usage(count("input_tokens"), count("output_tokens"), count("cached_input_tokens"))
+    source = written.get("usage_source")
+    return usage, str(source) if source in (NONE, REPORTED) else ESTIMATED
 
 
 def charge(entry: Entry) -> Charge:

@@ -11,16 +11,13 @@ from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitRespon
 
 from ratelimit_service.admission import Limited, Reservation
 from ratelimit_service.answers import Headers
-from ratelimit_service.ledger.types import LARGEST_AMOUNT
 from ratelimit_service.reservation import Call, RequestSize
 from ratelimit_service.settlement import (
-    ESTIMATED,
     NO_ALIAS,
-    NONE,
-    REPORTED,
     Entry,
     RefusedEntry,
     UnansweredEntry,
+    read_usage,
 )
 from tollhouse import contract
 from tollhouse.decisions import ALLOWED, CODES, error_body
@@ -169,19 +166,10 @@ def _never_sent(logged: HTTPAccessLogEntry) -> bool:
 
 
 def _usage(metadata: Mapping[str, Any]) -> tuple[Usage, str]:
-    # rewrite.lua writes a first estimate as it lets a request go: no metadata, no request sent.
     if contract.RESPONSE not in metadata:
-        return Usage(0, 0), NONE
-    fields = metadata[contract.RESPONSE].fields
-
-    def count(name: str) -> int:
-        # The bounds take an infinity too, which no integer can hold.
-        value = fields[name].number_value if name in fields else 0
-        return int(min(max(value, 0), LARGEST_AMOUNT))
-
-    usage = Usage(count("input_tokens"), count("output_tokens"), count("cached_input_tokens"))
-    source = fields["usage_source"].string_value if "usage_source" in fields else ESTIMATED
-    return usage, source if source in (NONE, REPORTED) else ESTIMATED
+        return read_usage(None)
+    fields = metadata[contract.RESPONSE].fields.items()
+    return read_usage({name: getattr(value, value.WhichOneof("kind")) for name, value in fields})
 
 
 def _price(grant: Mapping[str, Any]) -> Price | None:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from ratelimit_service.cli import ledger
 from tollhouse import keys as key_material
 from tollhouse.paths import EXAMPLE_POLICIES
 from tollhouse.policy.compiler import load_snapshot
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="Internal keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+app.add_typer(ledger, name="ledger")
 
 # What is printed is data too: `models.yaml:100:15` holds no emoji.
 out = Console(highlight=False, soft_wrap=True, emoji=False)

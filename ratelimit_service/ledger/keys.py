@@ -14,6 +14,8 @@ keys of one place. So each slot of the ledger has one tag, in all its keys:
     th:{team:marketing}:month:2026-11     HASH  spend; expires after 400 days
     th:{team:marketing}:usage:2026-11-24  HASH  the history; expires as the policy says
 
+    th:ledger                             HASH  which ledger this is, and since when (identify.lua)
+
 `<day no>` is the day of the reservation id, in days since 1970-01-01 UTC. The scripts are given
 the first three fixed keys (held, holds, leases) and derive the others from them, with the same tag
 and so in the same place. What is in each is told at the head of scripts/prelude.lua.

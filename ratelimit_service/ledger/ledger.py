@@ -15,6 +15,7 @@ from ratelimit_service.ledger.store import STORE_ERRORS, StoreClient, translated
 from ratelimit_service.ledger.types import (
     Admitted,
     Claim,
+    Identity,
     Refusals,
     Refused,
     ScopeState,
@@ -137,6 +138,12 @@ class Ledger:
     async def spend(self, slot: Slot, scope: str, month: str) -> tuple[int, int]:
         """Nano-dollars (settled in `month`, a `YYYY-MM`; held by running calls) of `scope`."""
         return await self._within_deadline(self._read_spend(slot, scope, month))
+
+    async def identity(self) -> Identity:
+        """Which ledger the store holds; one that is empty gets an identity now."""
+        clock, _ = self._times()
+        (reply,) = await self._admissions.run([wire.identify_call(self._prefix, clock)])
+        return wire.read_identity(reply)
 
     async def ping(self) -> None:
         """Return if the store answers."""

@@ -278,6 +278,15 @@ class Refusals:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which ledger a store holds: `id` is made when a ledger first finds the store empty, at
+    `born_ms` (epoch milliseconds). A store that comes back empty has another."""
+
+    id: str
+    born_ms: int
+
+
 class SettleOutcome(StrEnum):
     """What a settlement did, over all its slots.
 

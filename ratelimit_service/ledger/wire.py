@@ -6,6 +6,7 @@ Pure: what an argument or a reply means is written at the head of each file in `
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
+from uuid import uuid4
 
 from ratelimit_service.ledger.ids import id_millis
 from ratelimit_service.ledger.keys import slot_keys
@@ -13,6 +14,7 @@ from ratelimit_service.ledger.periods import Day, Periods, days_around, periods_
 from ratelimit_service.ledger.scripts import ScriptCall, load_script
 from ratelimit_service.ledger.types import (
     Claim,
+    Identity,
     LimitName,
     RefusalKind,
     Refusals,
@@ -124,6 +126,17 @@ def refuse_call(prefix: str, refusals: Refusals) -> ScriptCall:
     field = f"{_fields(refusals.row)}|{refusals.code}"
     arguments = (refusals.day, refusals.row.kept_days, field, refusals.count)
     return ScriptCall(load_script("refuse"), keys, arguments)
+
+
+def identify_call(prefix: str, clock: str) -> ScriptCall:
+    """A call of identify.lua."""
+    return ScriptCall(load_script("identify"), (f"{prefix}ledger",), (clock, uuid4().hex))
+
+
+def read_identity(reply: object) -> Identity:
+    """Which ledger the store holds."""
+    id_, born = cast("list[bytes | str]", reply)
+    return Identity(_text(id_), int(born))
 
 
 def sweep_call(prefix: str, slot: Slot, clock: str) -> ScriptCall:

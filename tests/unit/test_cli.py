@@ -63,7 +63,9 @@ def test_without_a_command_the_commands_are_listed(words: list[str]) -> None:
     shown = tollhouse(*words)
     assert (shown.returncode, shown.stderr) == (2, "")
     listed = re.findall(r"^│ (\w+)  +[A-Z]", shown.stdout, re.MULTILINE)
-    assert listed == (["new"] if words else ["up", "check", "render", "simulate", "keys"])
+    assert listed == (
+        ["new"] if words else [*("up", "check", "render", "simulate", "keys", "ledger")]
+    )
 
 
 # check

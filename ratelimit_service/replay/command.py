@@ -1,0 +1,118 @@
+"""`tollhouse ledger reconcile`, with its progress and its words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.store import open_redis
+from ratelimit_service.ledger.types import SettleOutcome
+from ratelimit_service.replay import logs
+from ratelimit_service.replay.checkpoint import Checkpoint
+from ratelimit_service.replay.reconcile import Read, Reconcile, Summary
+from tollhouse.money import format_usd, nano_to_usd
+from tollhouse.policy.compiler import load_snapshot
+
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+_DEADLINE_SECONDS = 5.0  # of a trip to Redis: nobody waits for a batch
+_PATIENCE_SECONDS = 30.0
+_SAY_EVERY_SECONDS = 5.0
+
+_WORDS = {
+    SettleOutcome.DUPLICATE: "were settled before",
+    SettleOutcome.SETTLED: "settled now: their reservation was still held",
+    SettleOutcome.CORRECTED: "corrected: their lease had ended, and the charge was a guess",
+    SettleOutcome.UNKNOWN: "charged now: the ledger knew nothing of them",
+    SettleOutcome.TOO_OLD: "too old to tell (over 3 days): `tollhouse ledger rebuild` is for those",
+}
+
+
+async def run_reconcile(
+    names: list[str], policies: Path, redis_url: str, checkpoint: Checkpoint, *, as_json: bool
+) -> bool:
+    """Whether every line could be settled. Raises LogError, PolicyError, LedgerUnavailable."""
+    paths = logs.expand(names)
+    org = load_snapshot(policies).org
+    async with _ledger(redis_url) as ledger:
+        with _progress(paths) as read:
+            run = Reconcile(ledger, org, checkpoint, read, _PATIENCE_SECONDS)
+            summary = await run.run(paths)
+    if as_json:
+        out.print_json(json.dumps(_figures(summary)))
+    else:
+        _tell(summary)
+    return summary.complete
+
+
+@contextlib.asynccontextmanager
+async def _ledger(redis_url: str) -> AsyncIterator[Ledger]:
+    client = open_redis(redis_url, timeout_seconds=_DEADLINE_SECONDS)
+    ledger = Ledger(client, timeout_seconds=_DEADLINE_SECONDS)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+@contextlib.contextmanager
+def _progress(paths: list[Path]) -> Iterator[Read]:
+    """A bar where there is a terminal, else a line every few seconds."""
+    total, done = sum(path.stat().st_size for path in paths), dict.fromkeys(paths, 0)
+    if err.is_terminal:
+        columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=err, transient=True) as progress:
+            task = progress.add_task("", total=total)
+
+            def show(path: Path, read: int) -> None:
+                done[path] = read
+                progress.update(task, completed=sum(done.values()))
+
+            yield show
+        return
+    said = time.monotonic()
+
+    def say(path: Path, read: int) -> None:
+        nonlocal said
+        done[path] = read
+        if time.monotonic() - said > _SAY_EVERY_SECONDS:
+            said = time.monotonic()
+            err.print(f"{sum(done.values()):,} of {total:,} bytes read", markup=False)
+
+    yield say
+
+
+def _tell(summary: Summary) -> None:
+    skipped = " since the last run" if summary.skipped_bytes else ""
+    out.print(f"{summary.lines:,} lines read{skipped}", markup=False)
+    for outcome, words in _WORDS.items():
+        if count := summary.outcomes[outcome]:
+            out.print(f"{count:>9,} requests {words}", markup=False)
+    if summary.malformed:
+        out.print(f"{summary.malformed:>9,} lines cannot be settled:", markup=False)
+    for problem in summary.problems:
+        err.print(problem, markup=False)
+    if summary.cut:
+        out.print(
+            f"{summary.cut:>9,} logs end in the middle of a line, which is left", markup=False
+        )
+    out.print(f"{format_usd(summary.charged)} newly charged", markup=False)
+
+
+def _figures(summary: Summary) -> dict[str, object]:
+    return {
+        "lines": summary.lines,
+        **{outcome.value: summary.outcomes[outcome] for outcome in SettleOutcome},
+        "malformed": summary.malformed,
+        "cut": summary.cut,
+        "charged_usd": nano_to_usd(summary.charged),
+        "problems": summary.problems,
+    }
