@@ -51,6 +51,9 @@ def call_from(request: RateLimitRequest) -> Call:
             media_parts=int(facts["media_parts"]),
             max_tokens=None if asked == "none" else int(asked),
             n=int(facts["n"]),
+            tools=facts["tools"] != "false",
+            prediction=facts["prediction"] != "false",
+            unbounded=None if facts["unbounded"] == "none" else facts["unbounded"],
         )
         request_id = facts.get(contract.REQUEST_ID_DESCRIPTOR, "")
         return Call(facts["key_id"], facts["alias"], size, request_id)

@@ -25,7 +25,16 @@ REWRITTEN_HEADER: Final = "x-tollhouse-rewritten"
 ANSWERED_HEADER: Final = "x-tollhouse-answered-by"
 
 GRANT_DESCRIPTORS: Final = ("key_id", "alias")
-REQUEST_DESCRIPTORS: Final = ("endpoint", "text_bytes", "media_parts", "max_tokens", "n")
+REQUEST_DESCRIPTORS: Final = (
+    "endpoint",
+    "text_bytes",
+    "media_parts",
+    "max_tokens",
+    "n",
+    "tools",
+    "prediction",
+    "unbounded",
+)
 # Envoy's own id of the request: its HTTP connection manager replaces whatever a client sends.
 REQUEST_ID_HEADER: Final = "x-request-id"
 REQUEST_ID_DESCRIPTOR: Final = "request_id"

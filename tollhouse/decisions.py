@@ -26,6 +26,7 @@ CODES: Final[dict[str, Code]] = {
     "invalid_body": Code(400, "invalid_request_error"),
     "model_missing": Code(400, "invalid_request_error"),
     "ambiguous_body": Code(400, "invalid_request_error"),
+    "parameter_not_allowed": Code(400, "invalid_request_error"),
     "invalid_api_key": Code(401, "invalid_request_error"),
     "key_expired": Code(401, "invalid_request_error"),
     "key_blocked": Code(403, "permission_error"),

@@ -14,8 +14,12 @@ local fail, skip_space, string_end = lex.fail, lex.skip_space, lex.string_end
 
 local LARGEST_INTEGER = 2 ^ 53 -- beyond it a double no longer holds every integer
 
--- Two bits each on the stack of open containers.
-local ARRAY, OBJECT, MARKED_OBJECT = 1, 2, 3
+-- What a watch says of a member's value: a string in this place is marked, or so are the members of
+-- an object and the items of an array.
+M.STRING, M.MEMBERS = 1, 2
+
+-- Two bits each on the stack of open containers; arrays before objects.
+local ARRAY, MARKED_ARRAY, OBJECT, MARKED_OBJECT = 0, 1, 2, 3
 local LEVELS_PER_WORD = 16
 
 -- The stack of open containers.
@@ -77,7 +81,10 @@ local function read_key(reader, p)
     return fail(reader, "expected a colon", colon)
   end
   local on_key = reader.on_key
-  reader.marked = on_key ~= nil and on_key(reader.watch, s, p + 1, after - 2, reader.escaped)
+  if on_key then
+    local inside_marked = band(reader.word, 3) == MARKED_OBJECT
+    reader.mark = on_key(reader.watch, s, p + 1, after - 2, reader, inside_marked)
+  end
   local value_start = skip_space(s, colon + 1)
   if reader.depth == 1 then
     return add_member(reader, p, after, value_start)
@@ -98,13 +105,15 @@ local function next_value(reader, p)
     p, c = skip_space(s, p)
     if c == 44 then
       p = skip_space(s, p + 1)
-      if kind == ARRAY then
-        reader.marked = false
-        return p
+      if kind >= OBJECT then
+        return read_key(reader, p)
+      elseif kind == MARKED_ARRAY then
+        reader.watch:on_marked_item()
       end
-      return read_key(reader, p)
-    elseif c ~= (kind == ARRAY and 93 or 125) then
-      local container = kind == ARRAY and "array" or "object"
+      reader.mark = nil
+      return p
+    elseif c ~= (kind < OBJECT and 93 or 125) then
+      local container = kind < OBJECT and "array" or "object"
       return fail(reader, "expected a comma or the end of the " .. container, p)
     end
     pop(reader)
@@ -121,8 +130,8 @@ local function open_array(reader, p)
   if c == 93 then
     return next_value(reader, inside + 1)
   end
-  push(reader, ARRAY)
-  reader.marked = false
+  push(reader, reader.mark == M.MEMBERS and MARKED_ARRAY or ARRAY)
+  reader.mark = nil
   return inside
 end
 
@@ -131,7 +140,7 @@ local function open_object(reader, p)
   if c == 125 then
     return next_value(reader, inside + 1)
   end
-  push(reader, reader.marked and MARKED_OBJECT or OBJECT)
+  push(reader, reader.mark == M.MEMBERS and MARKED_OBJECT or OBJECT)
   return read_key(reader, inside)
 end
 
@@ -140,7 +149,7 @@ local function read_string(reader, p)
   if not after then
     return nil
   end
-  if reader.marked or band(reader.word, 3) == MARKED_OBJECT then
+  if reader.mark then
     reader.watch:on_marked_string(reader.s, p + 1, after - 2)
   end
   return next_value(reader, after)
@@ -173,7 +182,8 @@ local function new_reader(s, watch)
     members = {},
     slash = 0,
     escaped = false,
-    marked = false,
+    mark = nil,
+    utf8 = watch and watch.utf8,
     depth = 0,
     word = 0, -- the innermost levels of the stack
     words = {}, -- the levels below, LEVELS_PER_WORD in each
@@ -186,8 +196,13 @@ end
 -- Returns nil and a message with a position when it is not strict JSON.
 -- `watch` (optional, and so is all in it) limits the reading and sees what is inside:
 --   max_members, max_name_bytes   of the object itself: more members, or a longer name, are errors
---   on_key(watch, s, first, last, escaped)    each member name at any depth; true marks its value
---   on_marked_string(watch, s, first, last)   each string that is marked, or a member of what is
+--   utf8                                      strings must be well-formed UTF-8
+--   on_key(watch, s, first, last, reader, inside_marked)
+--                                             each member name at any depth (reader.depth), perhaps
+--                                             with escapes (reader.escaped); inside_marked: in an
+--                                             object with M.MEMBERS. Gives M.STRING, M.MEMBERS, nil
+--   on_marked_string(watch, s, first, last)   each string whose name was given either
+--   on_marked_item(watch)                     each item after the first of an array with M.MEMBERS
 function M.members(s, pos, watch)
   local reader = new_reader(s, watch)
   local start, c = skip_space(s, pos)

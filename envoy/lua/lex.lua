@@ -8,9 +8,9 @@ local M = {}
 
 local bit = require("bit")
 
-local byte, char, find, format, sub =
-  string.byte, string.char, string.find, string.format, string.sub
-local band, rshift = bit.band, bit.rshift
+local byte, char, find, format, gsub, lower, match, sub =
+  string.byte, string.char, string.find, string.format, string.gsub, string.lower, string.match, string.sub
+local band, bor, rshift = bit.band, bit.bor, bit.rshift
 
 local FAR = math.huge -- "no further backslash": compares greater than every position
 
@@ -144,6 +144,49 @@ local function control_byte(s, first, last)
   return nil
 end
 
+-- Well-formed UTF-8 beyond ASCII (Unicode 16, table 3-7), by its first byte: how many bytes follow,
+-- and the range of the first of them.
+local FOLLOWING = {}
+for first = 0xC2, 0xF4 do
+  FOLLOWING[first] = { first < 0xE0 and 1 or first < 0xF0 and 2 or 3, 0x80, 0xBF }
+end
+FOLLOWING[0xE0][2], FOLLOWING[0xED][3] = 0xA0, 0x9F
+FOLLOWING[0xF0][2], FOLLOWING[0xF4][3] = 0x90, 0x8F
+
+-- The place after the character at p, which is not ASCII; nil when it is malformed.
+local function character_end(s, p)
+  local rule, second = FOLLOWING[byte(s, p)], byte(s, p + 1)
+  if not rule or not second or second < rule[2] or second > rule[3] then
+    return nil
+  end
+  for at = p + 2, p + rule[1] do
+    local c = byte(s, at)
+    if not c or c < 0x80 or c > 0xBF then
+      return nil
+    end
+  end
+  return p + rule[1] + 1
+end
+
+local function malformed_utf8(s, first, last)
+  local p = first
+  while p <= last do
+    local a, b, c, d = byte(s, p, p + 3)
+    if p <= last - 3 and bor(a, b, c, d) < 0x80 then
+      p = p + 4
+    elseif a < 0x80 then
+      p = p + 1
+    else
+      local after = character_end(s, p)
+      if not after then
+        return p
+      end
+      p = after
+    end
+  end
+  return nil
+end
+
 -- `reader.slash`, the next backslash of the whole text, is kept between strings, so that a body
 -- without escapes is searched for them once.
 function M.string_end(reader, p)
@@ -171,10 +214,21 @@ function M.string_end(reader, p)
   if control then
     return M.fail(reader, "raw control character in a string", control)
   end
+  local malformed = reader.utf8 and malformed_utf8(s, p + 1, quote - 1)
+  if malformed then
+    return M.fail(reader, "text that is not UTF-8", malformed)
+  end
   return quote + 1
 end
 
 -- What a string says.
+
+-- Other parsers match names without regard to case: Go's encoding/json folds these two beyond
+-- ASCII (U+017F, U+212A). Parsers on C strings end a name at its first NUL.
+function M.fold(name)
+  local folded = lower(match(name, "^%Z*"))
+  return (gsub(gsub(folded, "\197\191", "s"), "\226\132\170", "k"))
+end
 
 local function utf8(point)
   if point < 0x80 then

@@ -3,7 +3,7 @@
 -- stranger learns nothing and every refusal is logged with the key that caused it.
 --
 -- Writes  tollhouse.request   strings: path, endpoint, model, stream, include_usage, text_bytes, media_parts,
---                             max_tokens, n; or error, error_message
+--                             max_tokens, n, tools, prediction, unbounded; or error, error_message
 --         tollhouse.body      spans of the top-level members, for rewrite.lua
 
 local scan = require("scan")
@@ -43,6 +43,9 @@ local function tell(handle, facts)
   set("media_parts", string.format("%d", facts.media_parts))
   set("n", string.format("%d", facts.n))
   set("max_tokens", facts.max_tokens and string.format("%.0f", facts.max_tokens) or "none")
+  set("tools", facts.tools)
+  set("prediction", facts.prediction)
+  set("unbounded", facts.unbounded or "none")
   metadata:set("tollhouse.body", "spans", facts.spans)
 end
 

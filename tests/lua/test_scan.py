@@ -11,6 +11,23 @@ from tests.lua.modules import Modules
 
 LUA = Modules()  # for Hypothesis, which would have to rebuild a fixture for every example
 
+UNBOUNDED = [
+    "audio",
+    "best_of",
+    "cached_content",
+    "chat_template",
+    "data_sources",
+    "enable_search",
+    "extra_body",
+    "fallbacks",
+    "mm_processor_kwargs",
+    "models",
+    "plugins",
+    "search_parameters",
+    "web_search_options",
+]
+CAPS = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
+
 GOVERNED = [
     "model",
     "stream",
@@ -19,6 +36,12 @@ GOVERNED = [
     "max_tokens",
     "max_completion_tokens",
     "max_output_tokens",
+    "tools",
+    "functions",
+    "prediction",
+    "service_tier",
+    "modalities",
+    *UNBOUNDED,
 ]
 
 
@@ -56,6 +79,8 @@ def test_a_plain_chat_gives_its_facts() -> None:
         "max_tokens": 100,
         "text_bytes": len(body),
         "media_parts": 0,
+        "tools": False,
+        "prediction": False,
     }
     assert {name: body[first - 1 : last] for name, (first, last) in spans.items()} == {
         "model": '"gpt"',
@@ -73,7 +98,8 @@ def test_what_the_client_leaves_out_or_sets_to_null_has_its_default() -> None:
     for body in ('{"model":"m"}', with_member(nulls)):
         facts = scan(body)
         assert (facts["stream"], facts["include_usage"], facts["n"]) == (False, False, 1)
-        assert "max_tokens" not in facts
+        assert (facts["tools"], facts["prediction"]) == (False, False)
+        assert not {"max_tokens", "unbounded"} & set(facts)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +211,20 @@ def test_a_body_without_a_usable_model_name_says_so(body: str) -> None:
 
 
 def test_a_model_name_that_is_not_utf_8_is_refused() -> None:
-    assert code_of(b'{"model":"a\xff"}') == "model_missing"
+    assert code_of(b'{"model":"a\xff"}') == "invalid_body"
+
+
+def test_text_that_is_not_utf_8_is_refused_because_a_provider_may_read_more_of_it() -> None:
+    """Python's decoder replaces one bad byte by U+FFFD, which is three."""
+    for text in (b"\xff", b"abcd\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80"):
+        assert code_of(b'{"model":"m","messages":[{"content":"' + text + b'"}]}') == "invalid_body"
+
+
+@given(st.text())
+def test_all_text_that_is_utf_8_passes(text: str) -> None:
+    body = json.dumps({"model": "m", "input": text}, ensure_ascii=False)
+    if text.isascii() or body.encode("utf-8", "surrogatepass").decode("utf-8", "replace") == body:
+        assert code_of(body) is None
 
 
 def test_a_model_value_spelled_with_escapes_is_decoded() -> None:
@@ -221,7 +260,11 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_parameter(
 def test_numbers_count_in_any_legal_spelling() -> None:
     assert scan(with_member('"max_tokens":1e3,"n":2.0'))["max_tokens"] == 1000
     assert scan(with_member('"max_tokens":1e3,"n":2.0'))["n"] == 2
-    assert scan(with_member('"max_tokens":0'))["max_tokens"] == 0
+
+
+def test_a_cap_of_zero_is_refused_because_some_providers_take_it_for_none() -> None:
+    for name in CAPS:
+        assert code_of(with_member(f'"{name}":0')) == "invalid_body"
 
 
 def test_the_largest_values_allowed_pass() -> None:
@@ -245,6 +288,36 @@ def test_media_parts_are_counted_by_their_keys_at_any_depth_in_any_spelling() ->
         r'{"input_audio":[{"input_image":""}]},{"im\u0061ge_url":1,"FILE":2}]}]'
     )
     assert scan(body)["media_parts"] == 7
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        '{"type":"file","file_id":"x"}',
+        '{"type":"file","file":{"file_id":"x"}}',
+        '{"type":"file","file":{"file_data":"x","filename":"y"}}',
+        '{"type":"image","image":"https://x"}',
+        '{"type":"document_url","document_url":"https://x"}',
+        '{"type":"video_url","video_url":{"url":"https://x"}}',
+        '{"type":"input_file","file_url":"https://x"}',
+        '{"role":"assistant","audio":{"id":"audio_1"}}',
+    ],
+)
+def test_one_part_is_one_however_it_is_spelled(part: str) -> None:
+    assert scan(with_member(f'"messages":[{{"content":[{part}]}}]'))["media_parts"] == 1
+
+
+def test_every_frame_of_a_film_counts() -> None:
+    body = with_member('"messages":[{"content":[{"video":["a","b",{"url":"c"}]},{"video":[]}]}]')
+    assert scan(body)["media_parts"] == 4
+
+
+def test_properties_of_a_schema_are_no_media_and_hide_no_text() -> None:
+    schema = '{"properties":{"file":{"url":"data:image/png;base64,x"},"image_url":{}}}'
+    for name in ("tools", "functions", "response_format", "metadata"):
+        body = with_member(f'"{name}":[{schema}],"messages":[{{"image_url":""}}]')
+        facts = scan(body)
+        assert (facts["media_parts"], facts["text_bytes"]) == (1, len(body))
 
 
 def test_media_names_as_values_and_longer_names_are_no_media() -> None:
@@ -281,11 +354,81 @@ def test_the_bytes_of_a_data_url_in_a_media_part_are_not_text(part: str) -> None
         '"messages":[{"content":[{"image_url":"Xata:%s"}]}]',
         '"messages":[{"content":[{"image_url":"daXX:%s"}]}]',
         '"messages":[{"content":[{"image_url":"datab%s"}]}]',
+        '"messages":[{"content":[{"file":{"filename":"%s"}}]}]',
+        '"messages":[{"content":[{"image_url":{"detail":"%s"}}]}]',
+        '"messages":[{"content":[{"image_url":{"url":{"url":"%s"}}}]}]',
     ],
 )
 def test_text_cannot_hide_from_the_count_behind_a_data_prefix(member: str) -> None:
-    body = with_member(member % ("data: a very long prompt" * 10))
+    body = with_member(member % "data:image/png;base64,a very long prompt")
     assert scan(body)["text_bytes"] == len(body)
+
+
+def test_a_data_prefix_without_a_picture_is_text_in_a_part_too() -> None:
+    for text in ("data: a very long prompt", "data:text/plain,a prompt", "data:imagex/"):
+        body = with_member(f'"messages":[{{"content":[{{"image_url":{{"url":"{text}"}}}}]}}]')
+        assert scan(body)["text_bytes"] == len(body)
+
+
+@pytest.mark.parametrize("kind", ["application/pdf", "text/plain", "application/json", "x"])
+def test_a_document_is_a_part_and_text_too(kind: str) -> None:
+    file = f'{{"file":{{"file_data":"data:{kind};base64,QUJDREVGR0g="}}}}'
+    body = with_member(f'"messages":[{{"content":[{file}]}}]')
+    facts = scan(body)
+    assert (facts["media_parts"], facts["text_bytes"]) == (1, len(body))
+
+
+# What tokens do not bound
+
+FUNCTION = '{"type":"function","function":{"name":"f"}}'
+
+
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_a_parameter_that_costs_more_than_tokens_is_named_unless_it_is_off(name: str) -> None:
+    for value in ("{}", "[]", "true", "1", '""'):
+        assert scan(with_member(f'"{name}":{value}'))["unbounded"].decode() == name
+    for value in ("null", "false"):
+        assert "unbounded" not in scan(with_member(f'"{name}":{value}'))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bounded"),
+    [
+        ("service_tier", '"auto"', True),
+        ("service_tier", '"default"', True),
+        ("service_tier", '"flex"', True),
+        ("service_tier", '"priority"', False),
+        ("service_tier", r'"\u0061uto"', False),
+        ("service_tier", "1", False),
+        ("modalities", '["text"]', True),
+        ("modalities", '[ "text" , "text" ]', True),
+        ("modalities", "[]", True),
+        ("modalities", '["text","audio"]', False),
+        ("modalities", '["image","text"]', False),
+        ("modalities", '"audio"', False),
+        ("modalities", '[["text"]]', False),
+        ("tools", "[]", True),
+        ("tools", f"[{FUNCTION}]", True),
+        ("tools", f'[ {FUNCTION} , {{"type" : "custom"}} ]', True),
+        ("tools", '[{"function":{"type":"function"}}]', False),
+        ("tools", f'[{FUNCTION},{{"type":"web_search"}}]', False),
+        ("tools", '[{"type":"function","type":"web_search"}]', False),
+        ("tools", '[{"type":"function","Type":"web_search"}]', False),
+        ("tools", r'[{"type":"function","t\u0079pe":"web_search"}]', False),
+        ("tools", '[{"type":"function","type\\u0000":"web_search"}]', False),
+        ("tools", '["web_search"]', False),
+        ("tools", "{}", False),
+    ],
+)
+def test_only_values_at_the_usual_price_are_bounded(name: str, value: str, bounded: bool) -> None:
+    facts = scan(with_member(f'"{name}":{value}'))
+    assert facts.get("unbounded") == (None if bounded else name.encode())
+    assert facts["tools"] is (name == "tools")
+
+
+def test_a_prediction_and_functions_are_told() -> None:
+    facts = scan(with_member('"prediction":{"type":"content","content":"x"},"functions":[]'))
+    assert (facts["tools"], facts["prediction"]) == (True, True)
 
 
 SECRET = "s3cretprompt"
@@ -329,7 +472,7 @@ def test_what_passes_means_to_python_what_the_facts_say(
     if isinstance(facts, tuple):
         return
     read = json.loads(text)
-    caps = [read[name] for name in GOVERNED[4:] if read.get(name) is not None]
+    caps = [read[name] for name in CAPS if read.get(name) is not None]
     assert facts["model"].decode() == read["model"]
     assert facts["stream"] is (read.get("stream") is True)
     assert facts["n"] == (read["n"] if read.get("n") is not None else 1)

@@ -237,7 +237,7 @@ def fixed_parts(body: bytes, spans: dict[str, list[int]]) -> list[bytes]:
     return [body[after - 1 : start - 1] for (_, after), (start, _) in pairwise(places)]
 
 
-cap_values = st.none() | st.integers(0, 200)
+cap_values = st.none() | st.integers(1, 200)
 any_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (

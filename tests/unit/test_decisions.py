@@ -35,8 +35,8 @@ def _mappers() -> list[dict[str, Any]]:
         "listeners"
     ][0]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    # The first only passes on what the services and Lua have written.
-    mappers: list[dict[str, Any]] = manager["local_reply_config"]["mappers"][1:]
+    # The first two only pass on what the services and Lua have written.
+    mappers: list[dict[str, Any]] = manager["local_reply_config"]["mappers"][2:]
     return mappers
 
 

@@ -89,7 +89,9 @@ class Alias:
     model. `defaults` maps parameter names to compact JSON text. `max_output_tokens` (tokens) is
     injected when the client gave none and clamps what is larger; None: the org's default is
     injected and nothing is clamped. `max_tokens_per_media` bounds the tokens of one image, file or
-    sound. `price` is None only where no monthly budget can apply.
+    sound, `max_tokens_for_tools` what a provider adds to the prompt of a call that has tools.
+    `max_input_tokens` is the model's context window; None: unknown. `price` is None only where no
+    monthly budget can apply.
     """
 
     name: str
@@ -106,6 +108,8 @@ class Alias:
     price: Price | None
     price_source: Literal["policy", "genai-prices"] | None
     tags: frozenset[str]
+    max_input_tokens: int | None = None
+    max_tokens_for_tools: int = 1024
 
 
 @dataclass(frozen=True, slots=True)

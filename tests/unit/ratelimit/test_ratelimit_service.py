@@ -49,6 +49,9 @@ FACTS = {
     "media_parts": "0",
     "max_tokens": "none",
     "n": "1",
+    "tools": "false",
+    "prediction": "false",
+    "unbounded": "none",
     "request_id": REQUEST_ID,
 }
 

@@ -52,6 +52,9 @@ FACTS = {
     "media_parts": "2",
     "max_tokens": "none",
     "n": "3",
+    "tools": "false",
+    "prediction": "false",
+    "unbounded": "none",
 }
 
 RESERVED = Reservation(
@@ -95,6 +98,17 @@ def entry_of(**parts: Any) -> Entry:
 def test_a_descriptor_is_read_as_key_alias_and_size() -> None:
     size = RequestSize("chat/completions", 75, 2, None, 3)
     assert read({**FACTS, "request_id": REQUEST_ID}) == Call("web-1", "small", size, REQUEST_ID)
+
+
+@pytest.mark.parametrize("fact", ["tools", "prediction"])
+def test_what_is_not_said_to_be_absent_counts(fact: str) -> None:
+    for written, present in (("false", False), ("true", True), ("", True)):
+        assert getattr(read({**FACTS, fact: written}).size, fact) is present
+
+
+def test_a_parameter_without_a_bound_is_named() -> None:
+    assert read(FACTS).size.unbounded is None
+    assert read({**FACTS, "unbounded": "plugins"}).size.unbounded == "plugins"
 
 
 def test_a_call_that_envoy_gave_no_id_has_an_empty_one() -> None:

@@ -14,12 +14,19 @@ from hypothesis import strategies as st
 
 from authz_service.decision import Granted
 from authz_service.transport import Answers
-from ratelimit_service.reservation import output_limit, worst_case
+from ratelimit_service.reservation import (
+    NotCovered,
+    RequestSize,
+    not_covered,
+    output_limit,
+    worst_case,
+)
 from tests.lua.modules import Modules
 from tests.unit.ratelimit.builders import KEY_ID, size, snapshot_of
 from tollhouse import contract
 from tollhouse.money import Usage
-from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.compiled import Limits, Scope, Snapshot
+from tollhouse.simulator.usage import prompt_tokens
 
 LUA = Modules()  # for Hypothesis, which would have to rebuild a fixture for every example
 
@@ -27,7 +34,7 @@ CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 OBEYED = {"max_tokens": {"max_tokens"}, "max_completion_tokens": set(CAPS[:2])}
 
 limits = st.integers(1, 2**53) | st.integers(1, 200)
-client_caps = st.none() | st.integers(0, 2**53) | st.integers(0, 200)
+client_caps = st.none() | st.integers(1, 2**53) | st.integers(1, 200)
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +138,145 @@ def test_embeddings_have_no_output(snapshot: Snapshot) -> None:
 def test_nothing_of_the_input_is_taken_to_be_cached(snapshot: Snapshot) -> None:
     bound = worst_case(size(1_000), snapshot.aliases["small"], snapshot.org)
     assert bound.cached_input_tokens == 0
+
+
+def test_tools_add_what_a_provider_writes_about_them(snapshot: Snapshot) -> None:
+    alias = replace(snapshot.aliases["small"], max_tokens_for_tools=700)
+    with_tools = replace(size(100, max_tokens=5), tools=True)
+    assert worst_case(with_tools, alias, snapshot.org) == Usage(800, 5)
+
+
+def test_a_prediction_may_be_billed_as_output_beyond_the_cap(snapshot: Snapshot) -> None:
+    predicted = replace(size(100, max_tokens=5, n=2), prediction=True)
+    bound = worst_case(predicted, snapshot.aliases["small"], snapshot.org)
+    assert bound == Usage(100, 2 * (5 + 100))
+
+
+def test_no_chat_can_read_more_than_the_context_window(snapshot: Snapshot) -> None:
+    alias = replace(snapshot.aliases["small"], max_input_tokens=8_192)
+    large = size(100, media_parts=9, max_tokens=5)
+    assert worst_case(large, alias, snapshot.org) == Usage(8_192, 5)
+    assert worst_case(size(100, max_tokens=5), alias, snapshot.org) == Usage(100, 5)
+
+
+def test_the_context_window_bounds_each_text_of_an_embeddings_call_and_not_their_sum(
+    snapshot: Snapshot,
+) -> None:
+    alias = replace(snapshot.aliases["vectors"], max_input_tokens=8_192)
+    many = size(100_000, endpoint=contract.EMBEDDINGS)
+    assert worst_case(many, alias, snapshot.org) == Usage(100_000, 0)
+
+
+def test_what_the_policy_adds_to_a_body_counts_as_if_the_client_had_sent_it(
+    snapshot: Snapshot,
+) -> None:
+    defaults = {"functions": '[{"name":"é"}]', "prediction": "{}"}
+    alias = replace(snapshot.aliases["small"], defaults=defaults, max_tokens_for_tools=700)
+    added = len(b',"functions":[{"name":"\xc3\xa9"}],"prediction":{}')
+    bound = worst_case(size(100, max_tokens=5), alias, snapshot.org)
+    assert bound == Usage(100 + added + 700, 5 + 100 + added)
+
+
+# Any body at all: what the simulated provider would bill is never more than the bound.
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+pictures = st.builds(
+    lambda url: {"type": "image_url", "image_url": {"url": url}},
+    st.sampled_from(["https://x/y.png", "data:image/png;base64,QUJD"]),
+)
+parts = st.builds(lambda text: {"type": "text", "text": text}, texts) | pictures
+messages = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "system"]), "content": texts | st.lists(parts, max_size=4)}
+)
+bodies = st.fixed_dictionaries(
+    {"messages": st.lists(messages, min_size=1, max_size=5)},
+    optional={
+        "n": st.none() | st.integers(1, 128),
+        "tools": st.just([{"type": "function", "function": {"name": "f"}}]),
+        **dict.fromkeys(CAPS, client_caps),
+    },
+)
+
+
+@given(
+    body=bodies,
+    limit=st.none() | limits,
+    default=limits,
+    window=st.none() | st.integers(1, 200),
+    field=st.sampled_from(sorted(OBEYED)),
+    ascii_only=st.booleans(),
+)
+def test_no_body_is_billed_for_more_than_its_bound(
+    snapshot: Snapshot,
+    *,
+    body: dict[str, Any],
+    limit: int | None,
+    default: int,
+    window: int | None,
+    field: str,
+    ascii_only: bool,
+) -> None:
+    policy = narrowed(snapshot, limit, default, field)
+    alias = replace(policy.aliases["small"], max_input_tokens=window)
+    sent = json.dumps({"model": "small", **body}, ensure_ascii=ascii_only).encode()
+    facts = LUA.call("scan", "chat_like", sent)
+    asked = RequestSize(
+        contract.CHAT,
+        facts["text_bytes"],
+        facts["media_parts"],
+        None if facts.get("max_tokens") is None else int(facts["max_tokens"]),
+        facts["n"],
+        facts["tools"],
+        facts["prediction"],
+    )
+    rewritten = LUA.call("splice", "rewrite", sent, facts["spans"], granted_rules(policy))
+    billed = json.loads(rewritten)
+    prompt = prompt_tokens(billed["messages"])
+    if window is not None and prompt > window:
+        return  # the provider refuses what its model cannot read
+    caps = [billed[name] for name in OBEYED[field] if billed.get(name) is not None]
+
+    bound = worst_case(asked, alias, policy.org)
+
+    assert prompt <= bound.input_tokens
+    assert min(caps) * (billed.get("n") or 1) <= bound.output_tokens
+
+
+# What no count of tokens bounds
+
+HARD = Limits(monthly_spend_nanousd=10**9)
+SOFT = replace(HARD, budget_mode="soft")
+SEARCH = replace(size(), unbounded="web_search_options")
+
+
+def test_a_parameter_without_a_bound_is_refused_under_a_hard_budget_only() -> None:
+    def scopes(*limits: Limits) -> list[Scope]:
+        levels = ("key", "team")
+        return [Scope(level, "web", each, None) for level, each in zip(levels, limits, strict=True)]
+
+    counted = Limits(requests_per_minute=1, tokens_per_day=1)
+    assert not_covered(SEARCH, scopes(Limits(), counted)) is None
+    assert not_covered(SEARCH, scopes(SOFT, SOFT)) is None
+    assert not_covered(size(), scopes(HARD, HARD)) is None
+    for hard in ("daily", "weekly", "monthly"):
+        limit = Limits(**{f"{hard}_spend_nanousd": 0})
+        found = not_covered(SEARCH, scopes(SOFT, limit))
+        assert found == NotCovered("web_search_options", Scope("team", "web", limit, None))
+
+
+@pytest.mark.parametrize(
+    ("scope", "asks"),
+    [
+        (Scope("key", "web-1", HARD, "web-leads"), "key web-1 is a hard one. Leave the parameter"),
+        (Scope("alias", "small", HARD, "acme-ops"), "model small is a hard one. Leave the param"),
+        (Scope("key", "web-1", HARD, "web-leads"), "ask web-leads for an alias under a soft bud"),
+        (Scope("key", "web-1", HARD, None), "ask the gateway operator for an alias under a soft"),
+    ],
+)
+def test_a_refused_parameter_is_named_with_the_budget_and_what_to_do(
+    scope: Scope, asks: str
+) -> None:
+    found = not_covered(SEARCH, [scope])
+    assert found is not None
+    assert found.message.startswith("`web_search_options` can cost more than the tokens")
+    assert asks in found.message
