@@ -6,6 +6,7 @@
 --                              reasoning_tokens, events, complete, first_event_ms
 --         x-tollhouse-decision: allowed | provider_error, on what a provider answered
 
+local estimate = require("estimate")
 local sse = require("sse")
 local usage = require("usage")
 
@@ -23,26 +24,22 @@ local function save(handle, values)
   for name, value in pairs(values) do metadata:set(NAMESPACE, name, value) end
 end
 
-local BYTES_PER_TOKEN = 4 -- OpenAI's rule of thumb for English text
-
--- What has passed so far, where the provider has not said: a stream's event is about one token.
-local function save_estimate(handle, events, content_bytes)
-  save(handle, {output_tokens = math.max(events, math.ceil(content_bytes / BYTES_PER_TOKEN))})
-end
-
 local function save_usage(handle, reported)
   save(handle, reported)
   save(handle, {usage_source = "reported"})
 end
 
--- Saved as it grows: a client that leaves mid-stream is charged for what it got.
-local function save_progress(handle, reader, known)
+-- Saved as it grows: a client that leaves mid-stream is charged for what it got, and what was on its way.
+local function save_progress(handle, reader, known, most)
   save(handle, {events = reader.events, complete = reader.done})
-  if not reader.usage then return save_estimate(handle, reader.events, reader.content_bytes) end
+  if not reader.usage then
+    local tokens = estimate.of_stream(reader.events, reader.content_bytes, reader.done, most)
+    return save(handle, {output_tokens = tokens})
+  end
   if reader.usage ~= known then save_usage(handle, reader.usage) end
 end
 
-local function stream(handle, hide, started)
+local function stream(handle, hide, started, most)
   local reader = sse.new({hide_usage = hide})
   handle:headers():remove("content-length") -- hiding a chunk would leave the client waiting for it
   local known, seen_events
@@ -56,36 +53,37 @@ local function stream(handle, hide, started)
       seen_events = true
       save(handle, {first_event_ms = handle:timestamp() - started})
     end
-    save_progress(handle, reader, known)
+    save_progress(handle, reader, known, most)
     known = reader.usage
   end
   reader:finish() -- a last event that was never closed can still report usage
-  save_progress(handle, reader, known)
+  save_progress(handle, reader, known, most)
 end
 
 -- Compressed, though it was not asked for: nothing in it can be read, or hidden.
-local function unreadable(handle)
+local function unreadable(handle, most)
   local bytes = 0
   for chunk in handle:bodyChunks() do
     bytes = bytes + chunk:length()
-    save_estimate(handle, 0, bytes)
+    save(handle, {output_tokens = estimate.of_whole(bytes, false, most)})
   end
-  save(handle, {complete = true})
+  save(handle, {complete = true, output_tokens = estimate.of_whole(bytes, true, most)})
 end
 
 -- The bytes pass as they come; a copy is kept to read the usage from the whole.
-local function whole(handle)
-  local parts = {}
+local function whole(handle, most)
+  local parts, passed = {}, 0
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
     if length > 0 then parts[#parts + 1] = chunk:getBytes(0, length) end
+    passed = passed + length
+    save(handle, {output_tokens = estimate.of_whole(passed, false, most)})
   end
   local bytes = table.concat(parts)
   save(handle, {complete = true})
   local reported = usage.from_body(bytes)
-  if reported then return save_usage(handle, reported) end
-  local request = handle:streamInfo():dynamicMetadata():get("tollhouse.request")
-  if request["endpoint"] == "chat/completions" then save_estimate(handle, 0, #bytes) end
+  save(handle, {output_tokens = estimate.of_whole(passed, true, most)})
+  if reported then save_usage(handle, reported) end
 end
 
 local function replace(handle, status, message)
@@ -111,15 +109,17 @@ local function read(handle)
   local ok = tonumber(status) < 400
   headers:replace("x-tollhouse-decision", ok and "allowed" or "provider_error")
   if not ok then
-    save(handle, {usage_source = "none", input_tokens = 0}) -- providers do not bill their errors
+    save(handle, {usage_source = "none", input_tokens = 0, output_tokens = 0}) -- providers do not bill their errors
     return failed(handle, status, content_type)
   end
-  local request = handle:streamInfo():dynamicMetadata():get("tollhouse.request")
-  if (headers:get("content-encoding") or "identity") ~= "identity" then return unreadable(handle) end
+  local metadata = handle:streamInfo():dynamicMetadata()
+  local request = metadata:get("tollhouse.request")
+  local _, most = estimate.most(request, metadata:get("envoy.filters.http.ratelimit"))
+  if (headers:get("content-encoding") or "identity") ~= "identity" then return unreadable(handle, most) end
   if content_type:find("text/event-stream", 1, true) then
-    return stream(handle, request["include_usage"] ~= "true", handle:timestamp())
+    return stream(handle, request["include_usage"] ~= "true", handle:timestamp(), most)
   end
-  return whole(handle)
+  return whole(handle, most)
 end
 
 function M.on_response(handle)

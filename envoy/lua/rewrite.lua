@@ -6,13 +6,13 @@
 --                             whatever becomes of it; response.lua replaces it by what it learns
 -- Reads  envoy.filters.http.ext_authz   rewrite: the rules that authz_service granted
 --        tollhouse.body                 spans found by request.lua
---        tollhouse.request              endpoint, stream
+--        tollhouse.request              endpoint, stream, text_bytes, media_parts
+--        envoy.filters.http.ratelimit   input_tokens, output_tokens: no estimate is above them
 
+local estimate = require("estimate")
 local splice = require("splice")
 
 local M = {}
-
-local BYTES_PER_TOKEN = 4 -- OpenAI's rule of thumb for English text
 
 local function rules_for(granted, request)
   local chat = request["endpoint"] == "chat/completions"
@@ -45,8 +45,10 @@ local function rewrite(handle, provider)
   -- The client's query is left behind: some providers would read a model or a version from it.
   headers:replace(":path", provider.base_path .. "/" .. request["endpoint"])
   headers:replace(":authority", provider.host)
+  local most_input, most_output = estimate.most(request, metadata:get("envoy.filters.http.ratelimit"))
   metadata:set("tollhouse.response", "usage_source", "estimated")
-  metadata:set("tollhouse.response", "input_tokens", math.ceil(tonumber(request["text_bytes"]) / BYTES_PER_TOKEN))
+  metadata:set("tollhouse.response", "input_tokens", estimate.input(request, most_input))
+  metadata:set("tollhouse.response", "output_tokens", estimate.of_whole(0, false, most_output))
   headers:replace("x-tollhouse-rewritten", "1")
 end
 

@@ -93,7 +93,7 @@ def test_lua_writes_the_namespaces_of_the_contract_and_its_own() -> None:
 
 def test_lua_reads_the_namespaces_of_the_contract_and_its_own() -> None:
     read = set(re.findall(r'etadata(?:\(\))?:get\("(.+?)"\)', "".join(LUA.values())))
-    assert read == {contract.REQUEST, contract.GRANT, "tollhouse.body"}
+    assert read == {contract.REQUEST, contract.GRANT, contract.RESERVATION, "tollhouse.body"}
 
 
 def test_request_lua_sets_every_fact_that_the_descriptor_carries() -> None:

@@ -1,0 +1,40 @@
+-- What a call used, for as long as its provider has not said.
+
+local M = {}
+
+local ceil, min, max = math.ceil, math.min, math.max
+
+local BYTES_PER_TOKEN = 4 -- OpenAI's rule of thumb for English text
+local TOKENS_PER_MEDIA_PART = 85 -- OpenAI's price of a picture at low detail
+-- What a provider has generated and not yet delivered when a call is cut off: half a second to a
+-- second of the usual 30 to 80 tokens a second.
+local AHEAD = 32
+
+-- The most that the call of these facts (tollhouse.request) can use, by its reservation
+-- (envoy.filters.http.ratelimit, nil where there is none), in tokens: input, output.
+function M.most(request, reservation)
+  local input, output = (reservation or {})["input_tokens"], (reservation or {})["output_tokens"]
+  if request["endpoint"] ~= "chat/completions" then
+    output = 0
+  end
+  return input or math.huge, output or math.huge
+end
+
+-- Input tokens of a request.
+function M.input(request, most)
+  local text = ceil(tonumber(request["text_bytes"]) / BYTES_PER_TOKEN)
+  return min(text + tonumber(request["media_parts"]) * TOKENS_PER_MEDIA_PART, most)
+end
+
+-- Output tokens of a stream that has brought so many events and bytes of content: an event is about
+-- one token.
+function M.of_stream(events, bytes, done, most)
+  return min(max(events, ceil(bytes / BYTES_PER_TOKEN)) + (done and 0 or AHEAD), most)
+end
+
+-- Output tokens of an answer of which so many bytes have passed.
+function M.of_whole(bytes, done, most)
+  return min(max(ceil(bytes / BYTES_PER_TOKEN), done and 0 or AHEAD), most)
+end
+
+return M
