@@ -164,6 +164,8 @@ class Admission:
 
     def _refused(self, asked: _Asked, refused: Refused) -> Limited:
         self._count(refused.kind.value, asked)
+        if refused.unreturned:
+            self._give_back(refused.unreturned)
         snapshot = asked.snapshot
         of_team = refused.slot.kind == "team"
         owner = snapshot.teams[asked.key.team].owner if of_team else snapshot.org.owner

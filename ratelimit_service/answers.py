@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ratelimit_service.ledger.types import RefusalKind, Refused, ScopeState
+from ratelimit_service.ledger.types import RefusalKind, Refused, ScopeState, Slot
 from tollhouse.money import format_usd
 
 Headers = list[tuple[str, str]]
@@ -75,10 +75,15 @@ def refusal(refused: Refused, need_tokens: int, need_cost: int, owner: str | Non
 
 
 def scope_in_words(refused: Refused) -> str:
+    """Where the limit stands that refused."""
+    return scope_words(refused.slot, refused.scope)
+
+
+def scope_words(slot: Slot, scope: str) -> str:
     """ "key marketing-prod-1", "team marketing", "model gpt4", "key web-1 for model gpt4"."""
-    scope, _, model = refused.scope.partition("@")
-    level, _, name = scope.partition(":")
-    where = f"{'model' if level == 'alias' else level} {name or refused.slot.name}"
+    whole, _, model = scope.partition("@")
+    level, _, name = whole.partition(":")
+    where = f"{'model' if level == 'alias' else level} {name or slot.name}"
     return f"{where} for model {model}" if model else where
 
 

@@ -68,6 +68,29 @@ def claim(  # noqa: PLR0913 - the facts of one call, each once
     )
 
 
+def team_slots(snapshot: Snapshot, name: str) -> tuple[SlotClaim, ...]:
+    """Every scope that a team's calls count in, widest first. Raises KeyError."""
+    team = snapshot.teams[name]
+    keys = [key for key in snapshot.keys.values() if key.team == name]
+    whole = [
+        Scope("team", name, team.limits, team.owner),
+        *(Scope("project", each.name, each.limits, team.owner) for each in team.projects.values()),
+        *(Scope("key", key.id, key.limits, team.owner) for key in keys),
+    ]
+    counted = [
+        scope
+        for key in keys
+        for alias in sorted(key.models)
+        for scope in snapshot.scopes(key, snapshot.aliases[alias])
+    ]
+    in_team = dict.fromkeys([*whole, *(each for each in counted if each.model)])
+    beside = dict.fromkeys(each for each in counted if each.level in ("org", "alias"))
+    return (
+        SlotClaim(Slot("team", name), _scope_claims(in_team)),
+        *(SlotClaim(_slot_of(scope), _scope_claims([scope])) for scope in beside),
+    )
+
+
 def _slots(scopes: tuple[Scope, ...]) -> tuple[SlotClaim, ...]:
     """The team's scopes always; org and alias live in other slots and cost a call each, so only
     where they have a limit."""

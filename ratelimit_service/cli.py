@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Optional, TypeVar
 
@@ -64,8 +65,47 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one option each
     raise typer.Exit(0 if settled_all else 1)
 
 
+@ledger.command()
+def show(
+    team: Annotated[str, typer.Argument(help="A team of the policy.")],
+    policies: Policies = Path("policies"),
+    redis_url: RedisUrl = _REDIS,
+    as_json: AsJson = False,
+) -> None:
+    """Explain every counter of a team: its keys, projects, models, and the org's."""
+    from ratelimit_service import inspection  # noqa: PLC0415
+
+    _run(inspection.show(team, policies, redis_url, as_json=as_json))
+
+
+@ledger.command()
+def usage(  # noqa: PLR0913, PLR0917 - one option each
+    team: Annotated[str, typer.Argument(help="A team of the policy.")],
+    first: Annotated[str, typer.Option("--from", help="YYYY-MM-DD. [default: 30 days ago]")] = "",
+    last: Annotated[str, typer.Option("--to", help="YYYY-MM-DD. [default: today]")] = "",
+    policies: Policies = Path("policies"),
+    redis_url: RedisUrl = _REDIS,
+    as_json: AsJson = False,
+) -> None:
+    """Print a team's usage by day, project, key and model, as CSV."""
+    from ratelimit_service import inspection  # noqa: PLC0415
+
+    until = _day(last, date.today())
+    days = (_day(first, until - timedelta(days=30)), until)
+    form = "json" if as_json else "csv"
+    _run(inspection.show_usage(team, policies, redis_url, days, form))
+
+
+def _day(text: str, otherwise: date) -> date:
+    try:
+        return date.fromisoformat(text) if text else otherwise
+    except ValueError:
+        _fail(f"{text} is not a day such as 2026-11-24")
+
+
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command; what it can expect to go wrong ends it with a line and exit status 1."""
+    """Run a command; what may be expected to go wrong ends it with a line and exit status 1."""
+    from ratelimit_service.inspection import UnknownTeam  # noqa: PLC0415
     from ratelimit_service.ledger.errors import LedgerError  # noqa: PLC0415
     from ratelimit_service.replay.logs import LogError  # noqa: PLC0415
     from tollhouse.policy.problems import PolicyError  # noqa: PLC0415
@@ -73,8 +113,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except LedgerError as error:
-        _fail(f"{error}. What was settled is settled: run it again when Redis is back.")
-    except (LogError, PolicyError, ValueError) as error:
+        _fail(f"{error}: run it again when Redis is back; what was settled is settled.")
+    except (LogError, PolicyError, UnknownTeam, ValueError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("stopped. What was settled is settled: run it again to go on.")

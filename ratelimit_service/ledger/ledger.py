@@ -22,6 +22,7 @@ from ratelimit_service.ledger.types import (
     Settlement,
     SettleOutcome,
     Slot,
+    SlotClaim,
     Withdrawal,
 )
 
@@ -58,7 +59,7 @@ class Ledger:
         # Two lanes, so that a long list of settlements does not keep requests waiting.
         self._admissions = ScriptLane(redis, timeout_seconds)
         self._settlements = ScriptLane(redis, timeout_seconds)
-        self._withdrawals: set[asyncio.Task[None]] = set()
+        self._withdrawals: set[asyncio.Task[bool]] = set()
 
     async def admit(self, claim: Claim) -> Admitted | Refused:
         """Count and reserve `claim` at every scope of every slot, or at none.
@@ -81,9 +82,12 @@ class Ledger:
         refusals = [refusal for _, refusal in answers if refusal is not None]
         if not refusals:
             return Admitted(claim.reservation_id, _all_states(states for states, _ in answers))
-        if took := tuple(states[0].slot for states, refusal in answers if refusal is None):
-            await asyncio.shield(self._start_withdrawal(claim, took, on_its_way=False))
-        return replace(refusals[0], states=_all_states(refusal.states for refusal in refusals))
+        took = tuple(states[0].slot for states, refusal in answers if refusal is None)
+        return replace(
+            refusals[0],
+            states=_all_states(refusal.states for refusal in refusals),
+            unreturned=await self._give_back(claim, took),
+        )
 
     async def withdraw(self, claim: Claim) -> None:
         """Give back what `admit` took, in full, the count of the request included."""
@@ -139,6 +143,12 @@ class Ledger:
         """Nano-dollars (settled in `month`, a `YYYY-MM`; held by running calls) of `scope`."""
         return await self._within_deadline(self._read_spend(slot, scope, month))
 
+    async def inspect(self, part: SlotClaim, time_zone: str) -> tuple[ScopeState, ...]:
+        """The counters of some scopes of a slot; changes nothing."""
+        call = wire.inspect_call(self._prefix, part, time_zone, *self._times())
+        (reply,) = await self._settlements.run([call])
+        return wire.read_inspection(part, reply)
+
     async def identity(self) -> Identity:
         """Which ledger the store holds; one that is empty gets an identity now."""
         clock, _ = self._times()
@@ -178,10 +188,16 @@ class Ledger:
         held = await self._redis.hget(keys.held, f"{scope}|nano")
         return int(settled or 0), int(held or 0)
 
+    async def _give_back(self, claim: Claim, took: tuple[Slot, ...]) -> Withdrawal | None:
+        if not took:
+            return None
+        # Shielded: the caller may be cancelled, what it took is given back all the same.
+        returned = await asyncio.shield(self._start_withdrawal(claim, took, on_its_way=False))
+        return None if returned else Withdrawal(took, reservation_id=claim.reservation_id)
+
     def _start_withdrawal(
         self, claim: Claim, slots: tuple[Slot, ...], *, on_its_way: bool
-    ) -> asyncio.Task[None]:
-        # A task of its own: the caller may be cancelled, what it took is given back all the same.
+    ) -> asyncio.Task[bool]:
         task = asyncio.create_task(self._withdraw_quietly(claim, slots, on_its_way=on_its_way))
         self._withdrawals.add(task)
         task.add_done_callback(self._withdrawals.discard)
@@ -189,12 +205,13 @@ class Ledger:
 
     async def _withdraw_quietly(
         self, claim: Claim, slots: tuple[Slot, ...], *, on_its_way: bool
-    ) -> None:
+    ) -> bool:
         try:
             await self._withdraw(claim, slots, on_its_way=on_its_way)
         except LedgerError as error:
-            # The refusal stands; what could not be given back ends with its lease.
-            _log.warning("a refused request's reservation waits for its lease: %s", error)
+            _log.warning("a reservation could not be given back yet: %s", error)
+            return False
+        return True
 
     async def _withdraw(self, claim: Claim, slots: tuple[Slot, ...], *, on_its_way: bool) -> None:
         withdrawal = Withdrawal(slots, reservation_id=claim.reservation_id)

@@ -189,6 +189,18 @@ class RefusalKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A reservation whose request went no further, to be given back in `slots`.
+
+    It is found by `reservation_id`, or, where that never reached Envoy, by Envoy's `request_id`.
+    """
+
+    slots: tuple[Slot, ...]
+    reservation_id: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The claim took nothing, at any scope.
 
@@ -198,7 +210,7 @@ class Refused:
     way (`held_only`) it is a guess. `resets_at` is the end of the limit's day, week or month, None
     for a window and for running calls. `never`: the claim is larger than the limit itself, so
     waiting cannot help and `retry_after_ms` is 0. `states` has the scopes of the slots that
-    refused.
+    refused. `unreturned` is what other slots took and the store could not be told to give back.
     """
 
     kind: RefusalKind
@@ -213,6 +225,7 @@ class Refused:
     never: bool
     held_only: bool
     states: tuple[ScopeState, ...]
+    unreturned: Withdrawal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,18 +266,6 @@ class Settlement:
         for _, scopes in self.slots:
             for scope in scopes:
                 _require_name(scope)
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """A reservation whose request went no further, to be given back in `slots`.
-
-    It is found by `reservation_id`, or, where that never reached Envoy, by Envoy's `request_id`.
-    """
-
-    slots: tuple[Slot, ...]
-    reservation_id: str = ""
-    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,14 @@ def read_identity(reply: object) -> Identity:
     return Identity(_text(id_), int(born))
 
 
+def inspect_call(prefix: str, part: SlotClaim, time_zone: str, clock: str, now: int) -> ScriptCall:
+    """A call of inspect.lua; clock and now are as for `admit_calls`."""
+    days = _days_argument(days_around(time_zone, now))
+    scopes = (claimed.scope for claimed in part.scopes)
+    keys = slot_keys(prefix, part.slot).declared
+    return ScriptCall(load_script("inspect"), keys, (clock, days, *scopes))
+
+
 def sweep_call(prefix: str, slot: Slot, clock: str) -> ScriptCall:
     """A call of sweep.lua, ending at most SWEPT_AT_ONCE reservations."""
     keys = slot_keys(prefix, slot).declared
@@ -148,8 +156,20 @@ def sweep_call(prefix: str, slot: Slot, clock: str) -> ScriptCall:
 def read_admission(part: SlotClaim, reply: object) -> tuple[tuple[ScopeState, ...], Refused | None]:
     """The states of the scopes of one slot, and the refusal if there is one."""
     labels, figures, refusal = cast("tuple[bytes | str, list[bytes], list[bytes]]", reply)
+    states = _states(part, labels, figures)
+    return states, _refusal(part, refusal, states) if refusal else None
+
+
+def read_inspection(part: SlotClaim, reply: object) -> tuple[ScopeState, ...]:
+    """The states of the scopes of one slot."""
+    return _states(part, *cast("tuple[bytes | str, list[bytes]]", reply))
+
+
+def _states(
+    part: SlotClaim, labels: bytes | str, figures: Sequence[bytes]
+) -> tuple[ScopeState, ...]:
     periods = Periods(*_text(labels).split("|"))
-    states = tuple(
+    return tuple(
         ScopeState(
             part.slot,
             claimed.scope,
@@ -159,7 +179,6 @@ def read_admission(part: SlotClaim, reply: object) -> tuple[tuple[ScopeState, ..
         )
         for index, claimed in enumerate(part.scopes)
     )
-    return states, _refusal(part, refusal, states) if refusal else None
 
 
 def read_outcome(replies: Sequence[object]) -> SettleOutcome:

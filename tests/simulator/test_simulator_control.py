@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import httpx
 import pytest
@@ -200,3 +201,36 @@ def test_a_forwarded_address_is_not_believed(simulator):
     headers = {"x-forwarded-for": "10.0.0.9", "x-forwarded-proto": "https"}
     answer = simulator.http.get("/_simulator/health", headers=headers)
     assert json.loads(answer.text) == {"status": "ok"}
+
+
+def test_every_exchange_is_told_in_brief_with_when_it_came_and_what_was_billed(
+    simulator: Simulator,
+) -> None:
+    simulator.http.delete("/_simulator/exchanges").raise_for_status()
+    before = time.time()
+    chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"user-agent": "caller-7", "authorization": f"Bearer {KEY}"}
+    simulator.http.post("/v1/chat/completions", json=chat, headers=headers)
+    simulator.http.post(
+        "/v1/chat/completions", json=chat, headers={**headers, "x-simulate": "status=500"}
+    )
+
+    eventually(lambda: simulator.control("exchanges")[0]["completed"])
+    billed, failed = simulator.control("exchanges")
+
+    assert before <= billed.pop("received_at") <= failed.pop("received_at") <= time.time()
+    assert billed == {
+        "user_agent": "caller-7",
+        "model": "gpt-4o",
+        "prompt_tokens": 8,
+        "cached_tokens": 0,
+        "completion_tokens": 12,
+        "completed": True,
+    }
+    assert (failed["user_agent"], failed["model"], failed["completion_tokens"]) == (
+        "caller-7",
+        None,
+        0,
+    )
+    simulator.http.delete("/_simulator/exchanges").raise_for_status()
+    assert simulator.control("exchanges") == []

@@ -202,7 +202,8 @@ def _commands_shown() -> list[str]:
 @pytest.mark.parametrize("shown", _commands_shown())
 def test_every_tollhouse_command_that_is_shown_exists_with_its_options(shown: str) -> None:
     words = shown.split()
-    name = f"tollhouse {' '.join(words[:2])}" if words[0] == "keys" else f"tollhouse {words[0]}"
+    grouped = words[0] in ("keys", "ledger")
+    name = f"tollhouse {' '.join(words[: 2 if grouped else 1])}"
     assert name in COMMANDS
     known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     used = {word for word in words if re.fullmatch(r"--[a-z-]+", word)} - {"--help"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tollhouse.simulator.directives import PLAIN, Directives
@@ -12,6 +12,7 @@ from tollhouse.simulator.reply import Charge, Header
 
 MAX_RECORDS = 10_000
 MAX_RECORD_BYTES = 256 << 20
+MAX_EXCHANGES = 1_000_000
 
 
 @dataclass(slots=True)
@@ -92,6 +93,43 @@ class Record:
 
 
 @dataclass(slots=True)
+class Exchange:
+    """One request in brief: when it was complete (epoch seconds), who sent it, what it was billed.
+
+    `model` is None where nothing was billed; `completed` as in Record.
+    """
+
+    received_at: float
+    user_agent: str
+    model: str | None = None
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    completed: bool = False
+
+
+@dataclass(slots=True)
+class Exchanges:
+    """Every request in the order of arrival, in brief, so that many fit; none when not enabled."""
+
+    enabled: bool
+    _exchanges: list[Exchange] = field(default_factory=list)
+
+    def add(self, exchange: Exchange) -> None:
+        """Keep one."""
+        if self.enabled and len(self._exchanges) < MAX_EXCHANGES:
+            self._exchanges.append(exchange)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._exchanges.clear()
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """All of them, oldest first."""
+        return [asdict(exchange) for exchange in self._exchanges]
+
+
+@dataclass(slots=True)
 class Recorder:
     """The latest requests, bounded by number and by bytes; none when not enabled."""
 
@@ -150,5 +188,6 @@ class Books:
     """All of the above, shared by the provider's endpoints and the control API."""
 
     recorder: Recorder
+    exchanges: Exchanges
     bill: Bill = field(default_factory=Bill)
     fault: DefaultFault = field(default_factory=DefaultFault)

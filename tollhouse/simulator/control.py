@@ -45,6 +45,12 @@ class _Control:
             return Response(status_code=204)
         return _json(self._books.recorder.to_json())
 
+    async def exchanges(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self._books.exchanges.clear()
+            return Response(status_code=204)
+        return _json(self._books.exchanges.to_json())
+
     async def bill(self, request: Request) -> Response:
         if request.method == "DELETE":
             self._books.bill.clear()
@@ -86,11 +92,12 @@ def _json(answer: object, status: int = 200) -> Response:
 
 
 def routes(books: Books) -> Mount:
-    """GET health; GET and DELETE requests, bill; PUT and DELETE faults."""
+    """GET health; GET and DELETE requests, exchanges, bill; PUT and DELETE faults."""
     control = _Control(books)
     table = [
         Route("/health", control.health),
         Route("/requests", control.requests, methods=["GET", "DELETE"]),
+        Route("/exchanges", control.exchanges, methods=["GET", "DELETE"]),
         Route("/bill", control.bill, methods=["GET", "DELETE"]),
         Route("/faults", control.faults, methods=["PUT", "DELETE"]),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from tollhouse.simulator import chat, chat_answer, directives, embeddings, errors, wire
-from tollhouse.simulator.books import Books, Record
+from tollhouse.simulator.books import Books, Exchange, Record
 from tollhouse.simulator.connection import ClientGone, Connection
 from tollhouse.simulator.directives import PLAIN, Directives
 from tollhouse.simulator.errors import ApiError
@@ -63,15 +64,19 @@ class Provider:
         query = scope["query_string"].decode("latin-1")
         record = Record(scope["method"], path, query, scope["headers"], body)
         self._books.recorder.add(record)
+        exchange = Exchange(time.time(), _user_agent(record.headers))
+        self._books.exchanges.add(exchange)
         asked, reply = self._answer(record)
         progress = _Progress()
         try:
             await _deliver(connection, reply, asked, progress, started)
         finally:
-            self._settle(record, reply.charge, progress)
+            self._settle(record, exchange, reply.charge, progress)
 
-    def _settle(self, record: Record, charge: Charge | None, progress: _Progress) -> None:
-        record.completed = progress.completed
+    def _settle(
+        self, record: Record, exchange: Exchange, charge: Charge | None, progress: _Progress
+    ) -> None:
+        record.completed = exchange.completed = progress.completed
         if charge is None:
             return
         self._books.bill.add(charge, progress.tokens)
@@ -80,6 +85,9 @@ class Provider:
             "cached_tokens": charge.usage.cached,
             "completion_tokens": progress.tokens,
         }
+        exchange.model, exchange.prompt_tokens = charge.model, charge.usage.prompt
+        exchange.cached_tokens = charge.usage.cached
+        exchange.completion_tokens = progress.tokens
 
     def _answer(self, request: Record) -> tuple[Directives, Reply]:
         asked = PLAIN
@@ -186,6 +194,10 @@ async def _deliver(
     if asked.abort_after is not None:
         await connection.drop()
     progress.completed = not asked.cuts_body
+
+
+def _user_agent(headers: list[Header]) -> str:
+    return next((text for name, text in headers if name == b"user-agent"), b"").decode("latin-1")
 
 
 def _json(answer: dict[str, Any]) -> Reply:

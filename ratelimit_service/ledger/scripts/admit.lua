@@ -34,21 +34,7 @@ local requests_field, tokens_field = "r:" .. stamp, "t:" .. stamp
 local id, request = ARGV[2], ARGV[3]
 local tokens, nano, expected = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 
-local function day_at(days)
-  for day, starts, ends, week, week_ends, month, month_ends in
-    string.gmatch(days, "([^|,]+)|(%d+)|(%d+)|([^|,]+)|(%d+)|([^|,]+)|(%d+)")
-  do
-    if second >= tonumber(starts) and second < tonumber(ends) then
-      return {
-        day = day, week = week, month = month,
-        day_ends = tonumber(ends), week_ends = tonumber(week_ends), month_ends = tonumber(month_ends),
-      }
-    end
-  end
-  return nil
-end
-
-local at = day_at(ARGV[10])
+local at = day_at(second, ARGV[10])
 if not at then
   return redis.error_reply("CLOCK the time is in none of the days given")
 end
