@@ -16,9 +16,9 @@ from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Admitted, Claim, Refused, Withdrawal
 from ratelimit_service.metrics import Metrics
-from ratelimit_service.reservation import Call
+from ratelimit_service.reservation import Call, NotCovered, not_covered
 from ratelimit_service.settlement import format_slot
-from tollhouse.decisions import ALLOWED
+from tollhouse.decisions import ALLOWED, PARAMETER_NOT_ALLOWED
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Alias, Key, Snapshot
 from tollhouse.policy.watch import PolicyHolder
@@ -87,7 +87,10 @@ class Admission:
     async def admit(self, call: Call) -> Reservation | Limited:
         """Raises NotCounted."""
         started = time.perf_counter()
-        asked = self._asked(call, *await self._grant(call.key_id, call.alias))
+        snapshot, key, alias = await self._grant(call.key_id, call.alias)
+        if uncovered := not_covered(call.size, snapshot.scopes(key, alias)):
+            return self._not_covered(uncovered, key, alias)
+        asked = self._asked(call, snapshot, key, alias)
         try:
             outcome = await self._ask_patiently(asked.claim)
         except LedgerUnavailable as error:
@@ -144,7 +147,7 @@ class Admission:
         self._metrics.redis_errors.labels("admit").inc()
         self._metrics.degraded.set(1)
         if asked.snapshot.org.on_store_outage == "deny":
-            self._count("ledger_unavailable", asked)
+            self._count("ledger_unavailable", asked.key, asked.alias)
             self._withdraw(asked)
             raise NotCounted(str(error)) from error
         return self._reserved(asked, [("x-tollhouse-degraded", "ledger")], degraded=True)
@@ -155,7 +158,7 @@ class Admission:
         self._give_back(Withdrawal(slots, reservation_id=asked.claim.reservation_id))
 
     def _reserved(self, asked: _Asked, headers: Headers, *, degraded: bool = False) -> Reservation:
-        self._count(ALLOWED, asked)
+        self._count(ALLOWED, asked.key, asked.alias)
         claimed = asked.claim
         slots = tuple(map(format_slot, claimed.slots))
         return Reservation(
@@ -163,7 +166,7 @@ class Admission:
         )
 
     def _refused(self, asked: _Asked, refused: Refused) -> Limited:
-        self._count(refused.kind.value, asked)
+        self._count(refused.kind.value, asked.key, asked.alias)
         if refused.unreturned:
             self._give_back(refused.unreturned)
         snapshot = asked.snapshot
@@ -172,5 +175,10 @@ class Admission:
         told = refusal(refused, asked.claim.tokens, asked.claim.cost, owner)
         return Limited(told, scope_in_words(refused), refused.limit, refused.used)
 
-    def _count(self, decision: str, asked: _Asked) -> None:
-        self._metrics.admissions.labels(decision, asked.key.team, asked.alias.name).inc()
+    def _not_covered(self, uncovered: NotCovered, key: Key, alias: Alias) -> Limited:
+        self._count(PARAMETER_NOT_ALLOWED, key, alias)
+        told = Refusal(PARAMETER_NOT_ALLOWED, uncovered.message, [], uncovered.parameter)
+        return Limited(told, f"{uncovered.scope.level} {uncovered.scope.name}", 0, 0)
+
+    def _count(self, decision: str, key: Key, alias: Alias) -> None:
+        self._metrics.admissions.labels(decision, key.team, alias.name).inc()

@@ -15,11 +15,12 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal in words and headers."""
+    """A refusal in words and headers; `param` is the parameter that it is about."""
 
     code: str
     message: str
     headers: Headers
+    param: str | None = None
 
 
 def rate_limit_headers(states: Iterable[ScopeState]) -> Headers:

@@ -84,7 +84,7 @@ def limited(limit: Limited) -> RateLimitResponse:
     """OVER_LIMIT, with the whole answer for the caller."""
     refusal = limit.refusal
     response = RateLimitResponse(overall_code=RateLimitResponse.OVER_LIMIT)
-    response.raw_body = error_body(refusal.code, refusal.message).encode()
+    response.raw_body = error_body(refusal.code, refusal.message, refusal.param).encode()
     _add(response, [("content-type", "application/json"), *refusal.headers])
     _add(response, [(contract.DECISION_HEADER, refusal.code)])
     response.dynamic_metadata.update(

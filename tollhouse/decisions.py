@@ -20,6 +20,7 @@ class Code:
 
 
 ALLOWED: Final = "allowed"
+PARAMETER_NOT_ALLOWED: Final = "parameter_not_allowed"
 
 # Made by the services or by Lua; Envoy's own (the last group) are written in envoy/envoy.yaml.
 CODES: Final[dict[str, Code]] = {

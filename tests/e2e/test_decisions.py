@@ -211,6 +211,13 @@ REFUSED = [
     Case("GET for POST", "unknown_endpoint", lambda c: c.request("GET", CHAT, APP)),
     Case("POST for GET", "unknown_endpoint", lambda c: c.post(b"{}", path="/v1/models")),
     Case("DELETE a model", "unknown_endpoint", lambda c: c.request("DELETE", "/v1/models/chat", APP)),  # noqa: E501
+    Case(
+        "a search that no tokens bound, under a hard budget",
+        "parameter_not_allowed",
+        lambda c: c.chat("poor", web_search_options={}),
+        "poor",
+        param="web_search_options",
+    ),
     Case("no money", "budget_exceeded", lambda c: c.chat("broke"), "broke"),
     Case(
         "more tokens than the limit",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import signal
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service.admission import Admission, Limited, NotCounted, Reservation
 from ratelimit_service.expectation import Expectation
+from ratelimit_service.ledger.errors import LedgerUnavailable
+from ratelimit_service.ledger.lane import ScriptLane
 from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.scripts import ScriptCall, load_script
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import Slot, Withdrawal
 from ratelimit_service.metrics import Metrics
@@ -21,6 +28,7 @@ from tests.support.redis import RedisProcess
 from tests.unit.ratelimit.builders import (
     IN_TEAM,
     KEY_ID,
+    claim_of,
     headers_of,
     sample,
     size,
@@ -39,6 +47,7 @@ class Desk:
     admission: Admission
     registry: CollectorRegistry
     given_back: list[Withdrawal] = field(default_factory=list)
+    expectation: Expectation = field(default_factory=Expectation)
 
     async def reserved(self, key_id: str = KEY_ID, **asked: int) -> Reservation:
         outcome = await self.admission.admit(Call(key_id, "small", size(**asked)))
@@ -68,8 +77,9 @@ def desk(policies: Path, ledger: Ledger) -> Desk:
     registry = CollectorRegistry()
     given_back: list[Withdrawal] = []
     holder = PolicyHolder(policies)
-    admission = Admission(holder, ledger, Metrics(registry), Expectation(), given_back.append)
-    return Desk(admission, registry, given_back)
+    expectation = Expectation()
+    admission = Admission(holder, ledger, Metrics(registry), expectation, given_back.append)
+    return Desk(admission, registry, given_back, expectation)
 
 
 def on_outage(directory: Path, choice: str) -> Path:
@@ -228,3 +238,82 @@ async def test_a_store_that_answers_nonsense_is_no_outage_and_admits_nobody(
     with pytest.raises(NotCounted, match="the store refused a call"):
         await at.reserved()
     assert (at.counted("allowed"), at.degraded(), at.timed()) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "refused"),
+    [
+        ({"team": "daily_spend_usd: 5"}, True),
+        ({"team": "daily_spend_usd: 5, budget_mode: soft"}, False),
+        ({"team": "requests_per_minute: 5"}, False),
+        ({"org": "weekly_spend_usd: 5"}, True),
+    ],
+)
+async def test_what_no_tokens_bound_is_refused_where_a_hard_budget_applies_and_takes_nothing(
+    tmp_path: Path, ledger: Ledger, clock: FakeClock, *, limits: dict[str, str], refused: bool
+) -> None:
+    at = desk(write_policy(tmp_path, **limits), ledger)
+    searching = replace(size(), unbounded="web_search_options")
+
+    outcome = await at.admission.admit(Call(KEY_ID, "small", searching))
+
+    assert isinstance(outcome, Limited) is refused
+    if isinstance(outcome, Limited):
+        assert outcome.refusal.code == "parameter_not_allowed"
+        assert outcome.refusal.param == "web_search_options"
+        assert await team_spend(ledger, clock) == (0, 0)
+        assert at.counted("parameter_not_allowed") == 1
+
+
+async def test_a_soft_budget_reserves_what_was_learned_of_such_calls(
+    tmp_path: Path, ledger: Ledger, clock: FakeClock
+) -> None:
+    policies = write_policy(tmp_path, team="monthly_spend_usd: 5, budget_mode: soft")
+    at = desk(policies, ledger)
+    for _ in range(200):
+        at.expectation.learn(KEY_ID, "small", 1, 10)
+
+    reservation = await at.reserved()
+
+    _, held = await team_spend(ledger, clock)
+    assert held == pytest.approx(reservation.cost / 10, rel=0.01)
+
+
+async def test_a_caller_whose_last_call_has_just_ended_is_not_refused_for_it(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    at = desk(write_policy(tmp_path, key="max_parallel_requests: 1"), ledger)
+    snapshot = PolicyHolder(tmp_path).current
+    running = claim_of(snapshot)
+    await ledger.admit(running)
+    asking = asyncio.create_task(at.reserved())
+    await asyncio.sleep(0)
+    await ledger.withdraw(running)
+    assert await asking
+
+
+async def test_what_a_refusal_could_not_give_back_is_given_to_the_settler(
+    tmp_path: Path, fragile: Ledger, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = desk(write_policy(tmp_path / "policies", alias="requests_per_minute: 1"), fragile)
+    await at.reserved()
+    run = ScriptLane.run
+
+    async def die_before_the_withdrawal(lane: ScriptLane, calls: Sequence[ScriptCall]) -> Any:
+        if calls[0].script is load_script("withdraw"):
+            redis_process.kill()
+        return await run(lane, calls)
+
+    monkeypatch.setattr(ScriptLane, "run", die_before_the_withdrawal)
+    limited = await at.limited()
+    monkeypatch.undo()
+
+    assert limited.scope == "model small"
+    (lost,) = at.given_back
+    assert lost.slots == (Slot("team", "web"),)
+    redis_process.start()
+    async with asyncio.timeout(10):
+        while True:
+            with contextlib.suppress(LedgerUnavailable):
+                assert await fragile.withdraw_lost([lost]) == 1
+                break
