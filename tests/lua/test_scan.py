@@ -1,13 +1,14 @@
 """envoy/lua/scan.lua: the facts of a request body, and the bodies that are refused."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.lua.modules import Modules
+from tests.lua.modules import SOURCE, Modules
 
 LUA = Modules()  # for Hypothesis, which would have to rebuild a fixture for every example
 
@@ -480,3 +481,12 @@ def test_what_passes_means_to_python_what_the_facts_say(
     assert facts["include_usage"] is (
         (read.get("stream_options") or {}).get("include_usage") is True
     )
+
+
+def test_the_page_on_reservations_lists_every_parameter_that_is_refused() -> None:
+    page = (SOURCE.parents[1] / "docs/reservation.md").read_text()
+    refused = page.partition("## What is refused")[2]
+    source = (SOURCE / "unbounded.lua").read_text()
+    assert re.findall(r'^  "(\w+)", --', source, re.MULTILINE) == UNBOUNDED
+    for name in [*UNBOUNDED, "tools", "service_tier", "modalities"]:
+        assert f"`{name}`" in refused, name
