@@ -338,15 +338,3 @@ def _cost(line: dict[str, Any]) -> int:
 def _reserved_tokens(gateway: Gateway, answer: httpx.Response) -> int:
     reservation = gateway.log_line(answer.headers["x-request-id"])["reservation"]
     return int(reservation["input_tokens"] + reservation["output_tokens"])
-
-
-def test_a_parameter_that_no_tokens_bound_is_refused_under_a_hard_budget_only(
-    gateway: Gateway,
-) -> None:
-    refused = gateway.chat("poor", web_search_options={})
-    assert refused.status_code == 400
-    assert refused.headers["x-tollhouse-decision"] == "parameter_not_allowed"
-    error = refused.json()["error"]
-    assert (error["type"], error["code"]) == ("invalid_request_error", "parameter_not_allowed")
-    assert "`web_search_options`" in error["message"]
-    assert gateway.chat("app", web_search_options={}).status_code == 200
