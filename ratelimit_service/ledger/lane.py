@@ -9,12 +9,22 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from ratelimit_service.ledger.scripts import ScriptCall
-from ratelimit_service.ledger.store import STORE_ERRORS, StoreClient, run_scripts, translated
+from ratelimit_service.ledger.store import (
+    STORE_ERRORS,
+    StoreClient,
+    is_outage,
+    look_again,
+    places,
+    run_scripts,
+    translated,
+)
 
 # About a millisecond of the store's time, which is what a call may find in front of it.
 _SHARED_AT_MOST = 64
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +36,14 @@ class _Group:
 
 
 class ScriptLane:
-    """A queue of script calls in front of the store, first come first served."""
+    """A queue of script calls in front of one server, first come first served."""
 
     def __init__(self, client: StoreClient, timeout_seconds: float) -> None:
         self._client = client
         self._timeout = timeout_seconds
         self._waiting: deque[_Group] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     async def run(self, calls: Sequence[ScriptCall]) -> list[object]:
         """The replies of `calls`, in order, within the lane's timeout.
@@ -74,10 +85,72 @@ class ScriptLane:
                 replies = await run_scripts(self._client, calls)
         except STORE_ERRORS as error:
             replies = [error] * len(calls)
+        self._look_again(replies)
         at = 0
         for group in groups:
             _answer(group.replies, replies[at : at + len(group.calls)])
             at += len(group.calls)
+
+    def _look_again(self, replies: list[object]) -> None:
+        failures = (reply for reply in replies if isinstance(reply, Exception))
+        failure = next((each for each in failures if is_outage(each)), None)
+        if failure is None or self._looking:
+            return
+        # Beside the calls: whoever waits for an answer of this node has waited enough.
+        self._looking = asyncio.create_task(self._look(failure))
+
+    async def _look(self, failure: Exception) -> None:
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await look_again(self._client, failure)
+        except STORE_ERRORS:
+            pass
+        finally:
+            self._looking = None
+
+
+class Lanes:
+    """A lane for each node of the store, so that one which is away keeps no other waiting."""
+
+    def __init__(self, client: StoreClient, timeout_seconds: float) -> None:
+        self._client = client
+        self._timeout = timeout_seconds
+        self._lanes: dict[str, ScriptLane] = {}
+
+    async def run(self, calls: Sequence[ScriptCall]) -> list[object]:
+        """The replies of `calls`, in order, within twice the lanes' timeout.
+
+        Raises LedgerError if a call failed; the others may have been done.
+        """
+        at = await self._places(calls)
+        names = list(dict.fromkeys(at))
+        if len(names) == 1:
+            return await self._lane(names[0]).run(calls)
+        parts = {
+            name: [call for call, place in zip(calls, at, strict=True) if place == name]
+            for name in names
+        }
+        answers = await asyncio.gather(
+            *(self._lane(name).run(part) for name, part in parts.items()), return_exceptions=True
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        replies = {
+            name: iter(cast("list[object]", answer))
+            for name, answer in zip(parts, answers, strict=True)
+        }
+        return [next(replies[place]) for place in at]
+
+    def _lane(self, name: str) -> ScriptLane:
+        return self._lanes.setdefault(name, ScriptLane(self._client, self._timeout))
+
+    async def _places(self, calls: Sequence[ScriptCall]) -> list[str]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await places(self._client, calls)
+        except STORE_ERRORS as error:
+            raise translated(error) from error
 
 
 def _answer(future: asyncio.Future[list[object]], replies: list[object]) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from ratelimit_service.ledger import wire
 from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.keys import slot_keys
-from ratelimit_service.ledger.lane import ScriptLane
+from ratelimit_service.ledger.lane import Lanes
 from ratelimit_service.ledger.store import STORE_ERRORS, StoreClient, translated
 from ratelimit_service.ledger.types import (
     Admitted,
@@ -57,8 +57,8 @@ class Ledger:
         self._timeout = timeout_seconds
         self._clock = clock
         # Two lanes, so that a long list of settlements does not keep requests waiting.
-        self._admissions = ScriptLane(redis, timeout_seconds)
-        self._settlements = ScriptLane(redis, timeout_seconds)
+        self._admissions = Lanes(redis, timeout_seconds)
+        self._settlements = Lanes(redis, timeout_seconds)
         self._withdrawals: set[asyncio.Task[bool]] = set()
 
     async def admit(self, claim: Claim) -> Admitted | Refused:

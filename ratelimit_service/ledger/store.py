@@ -1,5 +1,6 @@
 """The boundary to Redis: opens a client, runs scripts, and turns its errors into the ledger's."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -25,6 +26,8 @@ from ratelimit_service.ledger.scripts import ScriptCall
 
 StoreClient: TypeAlias = Redis | RedisCluster
 
+_CLUSTER = "+cluster://"
+
 STORE_ERRORS = (RedisError, RedisClusterException, OSError)
 """All that a client raises when a call fails; OSError covers timeouts and refused connections."""
 
@@ -38,12 +41,23 @@ _TELLING = re.compile(
 )
 
 
-def open_redis(url: str, *, timeout_seconds: float = 0.25) -> Redis:
-    """A client for one Redis or Valkey server at `redis://`, `rediss://` or `unix://`.
+def open_redis(url: str, *, timeout_seconds: float = 0.25) -> StoreClient:
+    """A client for one Redis or Valkey server at `redis://`, `rediss://` or `unix://`, or for the
+    Redis Cluster of which `redis+cluster://` or `rediss+cluster://` names a node.
 
     It connects at the first call. A lost connection is opened again and the command repeated once;
-    every script of the ledger may be repeated.
+    every script of the ledger may be repeated. Raises ValueError for another kind of address.
     """
+    if _CLUSTER in url:
+        # Its own retries close every connection, those to healthy nodes included.
+        once = Retry(NoBackoff(), 0)
+        return RedisCluster.from_url(
+            url.replace(_CLUSTER, "://", 1),
+            protocol=2,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=once,
+        )
     client: Redis = Redis.from_url(
         url,
         protocol=2,
@@ -52,6 +66,28 @@ def open_redis(url: str, *, timeout_seconds: float = 0.25) -> Redis:
         retry=Retry(NoBackoff(), 1),
     )
     return client
+
+
+async def places(client: StoreClient, calls: Sequence[ScriptCall]) -> list[str]:
+    """The node that each call goes to, by name; of a single server there is one, "".
+
+    Raises one of STORE_ERRORS if no node of a cluster can be asked.
+    """
+    if not isinstance(client, RedisCluster):
+        return [""] * len(calls)
+    await client.initialize()
+    nodes = (client.get_node_from_key(call.keys[0]) for call in calls)
+    return [node.name if node else "" for node in nodes]
+
+
+async def look_again(client: StoreClient, failure: Exception) -> None:
+    """After a failure: learn what has moved, and leave what must not be used any longer."""
+    if isinstance(client, RedisCluster):
+        with contextlib.suppress(*STORE_ERRORS):
+            await client.nodes_manager.initialize()
+    elif "READONLY" in str(failure):  # a script's error has it in its text
+        # A master that was demoted keeps its connections; behind its address there may be another.
+        await client.connection_pool.disconnect(inuse_connections=False)
 
 
 async def run_scripts(client: StoreClient, calls: Sequence[ScriptCall]) -> list[object]:
@@ -76,6 +112,11 @@ async def _pipeline(client: StoreClient, command: str, calls: Sequence[ScriptCal
         pipeline.execute_command(command, script, len(call.keys), *call.keys, *call.args)
     replies: list[object] = await pipeline.execute(raise_on_error=False)
     return replies
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the store could not answer, rather than would not."""
+    return isinstance(translated(error), LedgerUnavailable)
 
 
 def translated(error: Exception) -> LedgerError:

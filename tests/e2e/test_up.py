@@ -285,7 +285,7 @@ def test_the_redis_it_is_given_is_used_and_none_is_started(
         client = redis.Redis.from_url(redis_process.url)
         keys = {key.decode() for key in client.scan_iter()}
         client.close()
-    assert "th:{team:web}:spend" in keys
+    assert "th:{team:web}:win:key:app" in keys
 
 
 # What keeps it from starting

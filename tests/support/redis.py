@@ -4,16 +4,31 @@
 `redis_process` is a server of the test's own, to be stopped, killed and started again.
 """
 
+import contextlib
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis.exceptions
+from redis import Redis
+from redis.crc import key_slot
 
+from tests.support.gateway import wait_for
 from tollhouse.local.embedded_redis import EmbeddedRedis
 
-__all__ = ["RedisProcess", "redis_process", "redis_url"]
+__all__ = [
+    "RedisCluster",
+    "RedisProcess",
+    "redis_cluster",
+    "redis_cluster_url",
+    "redis_process",
+    "redis_url",
+]
+
+HASH_SLOTS = 16_384
 
 
 class RedisProcess:
@@ -73,3 +88,109 @@ def redis_process(tmp_path: Path) -> Iterator[RedisProcess]:
     server.start()
     yield server
     server.kill()
+
+
+class RedisCluster:
+    """A real Redis Cluster of three masters, on free ports of this machine."""
+
+    MASTERS = 3
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.ports: list[int] = []
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    @property
+    def url(self) -> str:
+        """Where it answers: any of its nodes tells of the others."""
+        return f"redis+cluster://127.0.0.1:{self.ports[0]}"
+
+    def start(self) -> None:
+        """Run it, and return when all nodes agree that it is well."""
+        self.ports = [_free_cluster_port() for _ in range(self.MASTERS)]
+        for port in self.ports:
+            self.start_node(port)
+        nodes = [Redis(port=port) for port in self.ports]
+        share = -(-HASH_SLOTS // self.MASTERS)
+        for at, node in enumerate(nodes):
+            own = range(at * share, min((at + 1) * share, HASH_SLOTS))
+            node.execute_command("CLUSTER", "ADDSLOTS", *own)
+            node.execute_command("CLUSTER", "SET-CONFIG-EPOCH", at + 1)
+            node.execute_command("CLUSTER", "MEET", "127.0.0.1", self.ports[0])
+        wait_for(lambda: all(map(self._is_well, nodes)), "an agreement of the cluster's nodes")
+
+    def _is_well(self, node: Redis) -> bool:
+        info = node.cluster("info")
+        return info["cluster_state"] == "ok" and info["cluster_known_nodes"] == str(self.MASTERS)
+
+    def start_node(self, port: int) -> None:
+        """Run one node, anew or again, and return when it answers."""
+        folder = self._directory / str(port)
+        folder.mkdir(exist_ok=True)
+        with (self._directory / "redis.log").open("ab") as log:
+            self._processes[port] = subprocess.Popen(
+                [
+                    EmbeddedRedis(folder).command()[0],
+                    *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
+                    *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"),
+                    # One master away: its teams wait, the others do not.
+                    *("--cluster-require-full-coverage", "no"),
+                    *("--appendonly", "yes", "--save", ""),
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        wait_for(lambda: _answers(port), f"a node at {port}")
+
+    def send(self, port: int, number: signal.Signals) -> None:
+        """Send a signal to a node."""
+        self._processes[port].send_signal(number)
+
+    def kill_node(self, port: int) -> None:
+        """End a node without a goodbye."""
+        self._processes[port].kill()
+        self._processes.pop(port).wait()
+
+    def port_of(self, tag: str) -> int:
+        """The node that keeps the keys with a hash tag."""
+        share = -(-HASH_SLOTS // self.MASTERS)
+        return self.ports[key_slot(tag.encode()) // share]
+
+    def kill(self) -> None:
+        """End all of it."""
+        for port in list(self._processes):
+            self.kill_node(port)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(redis.exceptions.RedisError):
+        return bool(Redis(port=port).ping())
+    return False
+
+
+def _free_cluster_port() -> int:
+    # The nodes talk to each other on the port 10,000 above.
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < 55_536:
+            return port
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a cluster that lives as long as the test run."""
+    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
+    cluster.start()
+    yield cluster.url
+    cluster.kill()
+
+
+@pytest.fixture
+def redis_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
+    """A running cluster of this test alone."""
+    cluster = RedisCluster(tmp_path)
+    cluster.start()
+    yield cluster
+    cluster.kill()
