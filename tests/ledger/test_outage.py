@@ -199,3 +199,17 @@ async def test_a_key_of_another_kind_in_the_way_is_an_error_but_not_an_outage(
             await ledger.admit(claim(levels=["team"]))
 
     assert type(raised.value) is LedgerError
+
+
+async def test_a_thousand_calls_at_once_share_a_few_connections(
+    redis_process: RedisProcess,
+) -> None:
+    ledger = Ledger(open_redis(redis_process.url), timeout_seconds=20)
+    answers = await asyncio.gather(*(ledger.admit(claim(cost=5)) for _ in range(1_000)))
+    assert all(isinstance(answer, Admitted) for answer in answers)
+
+    async with open_redis(redis_process.url) as client:
+        connections = (await client.info("clients"))["connected_clients"]
+
+    assert connections <= 3  # one to admit, one to settle, and this one
+    await ledger.close()

@@ -182,3 +182,17 @@ async def test_what_was_given_back_and_took_something_all_the_same_is_charged(
     assert await ledger.settle(settlement(asked, cost=5)) is SettleOutcome.UNKNOWN
     assert await ledger.settle(settlement(asked, cost=5)) is SettleOutcome.DUPLICATE
     assert await ledger.spend(TEAM, "team", "2026-11") == (5, 0)
+
+
+async def test_a_call_that_was_refused_a_place_takes_nothing_else(
+    ledger: Ledger, store: Redis
+) -> None:
+    limits = {"key": Limits(max_parallel_requests=1), "team": Limits(requests_per_minute=5)}
+    await admitted(ledger, claim(limits, tokens=7, cost=9))
+    before = await contents(store)
+
+    for _ in range(10):
+        answer = await refused(ledger, claim(limits, tokens=7, cost=9))
+        assert answer.kind is RefusalKind.CONCURRENCY
+
+    assert await contents(store) == before

@@ -286,3 +286,16 @@ def test_every_architecture_decision_is_short_and_has_the_same_three_parts() -> 
         assert titles[0].startswith(page.name[:4])
         assert titles[1:] == ["Context", "Decision", "Consequences"]
         assert len(text.splitlines()) <= LONGEST_ADR
+
+
+# Proofs
+
+
+def _named_tests() -> list[str]:
+    return sorted(set(re.findall(r"`(tests/[\w/]+\.py::\w+)`", _page("docs/proofs.md"))))
+
+
+@pytest.mark.parametrize("named", _named_tests())
+def test_every_test_that_is_named_as_a_proof_exists(named: str) -> None:
+    path, _, name = named.partition("::")
+    assert re.search(rf"^(?:async )?def {name}\(", _page(path), re.MULTILINE)
