@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine
 from datetime import date, timedelta
 from pathlib import Path
@@ -66,6 +67,26 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one option each
 
 
 @ledger.command()
+def rebuild(
+    month: Annotated[str, typer.Option(help="YYYY-MM, in the policy's time zone.")],
+    log: Logs,
+    policies: Policies = Path("policies"),
+    redis_url: RedisUrl = _REDIS,
+    as_json: AsJson = False,
+) -> None:
+    """Restore the spend of a month into a Redis that came back empty, from access logs alone.
+
+    Give every log of the month, each once. Nothing is added twice: it may be stopped and run again.
+    """
+    from ratelimit_service.replay.command import run_rebuild  # noqa: PLC0415
+
+    if not re.fullmatch(r"\d{4}-(?:0[1-9]|1[0-2])", month):
+        _fail(f"{month} is not a month such as 2026-11")
+    done = _run(run_rebuild(log, policies, redis_url, month, as_json=as_json))
+    raise typer.Exit(0 if done else 1)
+
+
+@ledger.command()
 def show(
     team: Annotated[str, typer.Argument(help="A team of the policy.")],
     policies: Policies = Path("policies"),
@@ -108,13 +129,14 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     from ratelimit_service.inspection import UnknownTeam  # noqa: PLC0415
     from ratelimit_service.ledger.errors import LedgerError  # noqa: PLC0415
     from ratelimit_service.replay.logs import LogError  # noqa: PLC0415
+    from ratelimit_service.replay.rebuild import NothingLost  # noqa: PLC0415
     from tollhouse.policy.problems import PolicyError  # noqa: PLC0415
 
     try:
         return asyncio.run(work)
     except LedgerError as error:
         _fail(f"{error}: run it again when Redis is back; what was settled is settled.")
-    except (LogError, PolicyError, UnknownTeam, ValueError) as error:
+    except (LogError, NothingLost, PolicyError, UnknownTeam, ValueError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("stopped. What was settled is settled: run it again to go on.")

@@ -23,6 +23,7 @@ from ratelimit_service.ledger.types import (
     SettleOutcome,
     Slot,
     SlotClaim,
+    SlotTotals,
     Withdrawal,
 )
 
@@ -154,6 +155,20 @@ class Ledger:
         clock, _ = self._times()
         (reply,) = await self._admissions.run([wire.identify_call(self._prefix, clock)])
         return wire.read_identity(reply)
+
+    async def rebuild_border(self, month: str, settled_ms: int) -> int:
+        """Epoch milliseconds, the same for every run of a month: what is older is restored, what
+        is younger is settled. The first run puts it `settled_ms` before its now."""
+        key, field = f"{self._prefix}ledger", f"rebuild:{month}"
+        border = (self._times()[1] * 1000) - settled_ms
+        await self._within_deadline(self._redis.hsetnx(key, field, border))
+        return int(await self._within_deadline(self._redis.hget(key, field)) or 0)
+
+    async def restore(self, slot: Slot, month: str, totals: SlotTotals) -> bool:
+        """Add what a lost ledger had settled in a slot in `month`; False if it was done before."""
+        call = wire.restore_call(self._prefix, slot, month, totals)
+        (reply,) = await self._settlements.run([call])
+        return bool(int(str(reply)))
 
     async def ping(self) -> None:
         """Return if the store answers."""

@@ -6,7 +6,8 @@ script (whose numbers are doubles) keeps exact; that is 9 million dollars for on
 """
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, get_args
 
@@ -277,6 +278,18 @@ class Refusals:
     day: str
     code: str
     count: int
+
+
+@dataclass(slots=True)
+class SlotTotals:
+    """What a slot had settled, summed up.
+
+    `counters`: nano-dollars by "week" or "month", label and scope. `usage`: requests, input, output
+    and cached tokens, nano-dollars and errors, by row and day.
+    """
+
+    counters: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    usage: dict[tuple[UsageRow, str], list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from ratelimit_service.ledger.types import (
     SettleOutcome,
     Slot,
     SlotClaim,
+    SlotTotals,
     UsageRow,
     Withdrawal,
     limit_of,
@@ -131,6 +132,23 @@ def refuse_call(prefix: str, refusals: Refusals) -> ScriptCall:
 def identify_call(prefix: str, clock: str) -> ScriptCall:
     """A call of identify.lua."""
     return ScriptCall(load_script("identify"), (f"{prefix}ledger",), (clock, uuid4().hex))
+
+
+def restore_call(prefix: str, slot: Slot, month: str, totals: SlotTotals) -> ScriptCall:
+    """A call of restore.lua."""
+    counters = [
+        part
+        for (kind, label, scope), nano in totals.counters.items()
+        for part in (kind, label, scope, nano)
+    ]
+    rows = [
+        part
+        for (row, day), amounts in totals.usage.items()
+        for part in (_row(slot, row), day, "|".join(map(str, amounts)))
+    ]
+    keys = slot_keys(prefix, slot).declared
+    arguments = (month, len(totals.counters), *counters, *rows)
+    return ScriptCall(load_script("restore"), keys, arguments)
 
 
 def read_identity(reply: object) -> Identity:

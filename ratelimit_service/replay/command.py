@@ -1,4 +1,4 @@
-"""`tollhouse ledger reconcile`, with its progress and its words."""
+"""`tollhouse ledger reconcile` and `rebuild`, with their progress and their words."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import SettleOutcome
 from ratelimit_service.replay import logs
 from ratelimit_service.replay.checkpoint import Checkpoint
+from ratelimit_service.replay.rebuild import Rebuild
 from ratelimit_service.replay.reconcile import Read, Reconcile, Summary
 from tollhouse.money import format_usd, nano_to_usd
 from tollhouse.policy.compiler import load_snapshot
@@ -51,6 +52,29 @@ async def run_reconcile(
     else:
         _tell(summary)
     return summary.complete
+
+
+async def run_rebuild(
+    names: list[str], policies: Path, redis_url: str, month: str, *, as_json: bool
+) -> bool:
+    """Whether every line could be settled or summed. Raises as `run_reconcile`, NothingLost."""
+    paths = logs.expand(names)
+    org = load_snapshot(policies).org
+    async with _ledger(redis_url) as ledger:
+        with _progress(paths) as read:
+            rebuilt = await Rebuild(ledger, org, month, read, _PATIENCE_SECONDS).run(paths)
+    if as_json:
+        teams = {team: nano_to_usd(nano) for team, nano in rebuilt.teams.items()}
+        figures = {**_figures(rebuilt.settled), "summed": rebuilt.summed, "restored_usd": teams}
+        out.print_json(json.dumps(figures))
+    else:
+        _tell(rebuilt.settled)
+        out.print(f"{rebuilt.summed:>9,} requests are too old to settle, and summed", markup=False)
+        for team, nano in sorted(rebuilt.teams.items()):
+            out.print(f"team {team}: {format_usd(nano)} restored", markup=False)
+        if rebuilt.before:
+            out.print(f"{rebuilt.before:>9,} slots had been restored before", markup=False)
+    return rebuilt.settled.complete
 
 
 @contextlib.asynccontextmanager

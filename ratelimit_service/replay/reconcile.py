@@ -58,16 +58,25 @@ class Summary:
 
 
 class Reconcile:
-    """One run. `patience` is how many seconds the store may stay away."""
+    """One run. `patience` is how many seconds the store may stay away. What `take` says it takes is
+    not settled."""
 
-    def __init__(
-        self, ledger: Ledger, org: Org, checkpoint: Checkpoint, read: Read, patience: float
+    def __init__(  # noqa: PLR0913 - what a run is told, once
+        self,
+        ledger: Ledger,
+        org: Org,
+        checkpoint: Checkpoint,
+        read: Read,
+        patience: float,
+        *,
+        take: Callable[[Settlement], bool] = lambda settlement: False,
     ) -> None:
         self._ledger = ledger
         self._org = org
         self._checkpoint = checkpoint
         self._read = read
         self._patience = patience
+        self._take = take
         self.summary = Summary()
 
     async def run(self, paths: list[Path]) -> Summary:
@@ -95,7 +104,9 @@ class Reconcile:
             try:
                 if entry := entry_from_line(line.text):
                     charged = charge(entry)
-                    yield charged, settlement(entry, charged, self._org)
+                    wanted = settlement(entry, charged, self._org)
+                    if not self._take(wanted):
+                        yield charged, wanted
             except (MalformedLine, ValueError) as error:
                 self.summary.malformed_line(path, line.number, str(error))
 
