@@ -6,7 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tollhouse.policy import loader
-from tollhouse.policy.compiled import Alias, Key, Limits, Org, Provider, Secret, Snapshot
+from tollhouse.policy.budgets import problems_of
+from tollhouse.policy.compiled import Alias, Org, Provider, Secret, Snapshot
 from tollhouse.policy.files import ModelFile, OrgFile, ProviderFile
 from tollhouse.policy.pricing import Pricing, pricing_of
 from tollhouse.policy.problems import PolicyError, PolicyProblem, suggestion
@@ -34,7 +35,9 @@ def compile_tree(tree: PolicyTree, *, allow_demo_keys: bool = False) -> Snapshot
     org, teams = _org(tree.org.model), _teams(tree, allow_demo_keys)
     pricings = _pricings(tree)
     snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams)
-    problems = _unknown_providers(tree) + teams.problems + _unpriced(tree, snapshot, pricings)
+    problems = [*_unknown_providers(tree), *teams.problems]
+    if not teams.problems:  # else who calls what is not known
+        problems += problems_of(tree, snapshot, pricings)
     if problems:
         raise PolicyError(problems)
     return snapshot
@@ -114,6 +117,8 @@ def _alias(name: str, file: ModelFile, provider: ProviderFile, pricing: Pricing)
         max_tokens_field=provider.max_tokens_field,
         stream_usage=provider.stream_usage,
         max_tokens_per_media=file.max_tokens_per_media,
+        max_input_tokens=file.max_input_tokens,
+        max_tokens_for_tools=file.max_tokens_for_tools,
         price=pricing.price,
         price_source=pricing.source,
         tags=frozenset(file.tags),
@@ -148,42 +153,3 @@ def _unknown_providers(tree: PolicyTree) -> list[PolicyProblem]:
         for name, file in tree.models.model.models.items()
         if file.provider not in known
     ]
-
-
-def _unpriced(
-    tree: PolicyTree, snapshot: Snapshot, pricings: Mapping[str, Pricing]
-) -> list[PolicyProblem]:
-    """Aliases that a monthly budget applies to but nobody can put a price on."""
-    problems = []
-    for name, alias in snapshot.aliases.items():
-        budget = _budget_over(snapshot, alias) if alias.price is None else None
-        if budget:
-            message = (
-                f"'{name}' needs a price, for the monthly_spend_usd of {budget} applies to it and"
-                f" {pricings[name].missing_because}: write price: {{input_per_million: …,"
-                " output_per_million: …}"
-            )
-            problems.append(tree.models.problem(("models", name), message, at_key=True))
-    return problems
-
-
-def _budget_over(snapshot: Snapshot, alias: Alias) -> str | None:
-    if _has_budget(snapshot.org.limits):
-        return f"the org '{snapshot.org.name}'"
-    if _has_budget(alias.limits):
-        return "the model itself"
-    callers = (key for key in snapshot.keys.values() if alias.name in key.models)
-    return next((found for key in callers if (found := _budget_of(snapshot, key))), None)
-
-
-def _budget_of(snapshot: Snapshot, key: Key) -> str | None:
-    team = snapshot.teams[key.team]
-    if _has_budget(team.limits):
-        return f"the team '{team.name}'"
-    if _has_budget(team.projects[key.project].limits):
-        return f"the project '{key.project}'"
-    return f"the key '{key.id}'" if _has_budget(key.limits) else None
-
-
-def _has_budget(limits: Limits) -> bool:
-    return limits.has_budget

@@ -122,6 +122,11 @@ class ModelFile(Model):
     # The most tokens one image can cost: OpenAI's vision guide counts gpt-4o-mini at 2833 tokens
     # plus 5667 for each of at most 8 tiles.
     max_tokens_per_media: Tokens = 2833 + 8 * 5667
+    # What a provider adds to the prompt when tools are given; Anthropic's tool-use system prompts
+    # are documented with up to 804 tokens.
+    max_tokens_for_tools: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
+    # The model's context window: no prompt is charged more.
+    max_input_tokens: Tokens | None = None
     price: PriceFile | None = None
     tags: list[Name] = []
 

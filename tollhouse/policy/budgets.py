@@ -1,0 +1,122 @@
+"""What budgets ask of the models that they apply to: a price, and a bound on a call's cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tollhouse.policy.compiled import Alias, Limits, Scope, Snapshot
+from tollhouse.policy.pricing import Pricing
+from tollhouse.policy.problems import PolicyProblem
+from tollhouse.policy.tree import PolicyTree
+
+UNBOUNDED = frozenset(
+    {
+        "audio",
+        "best_of",
+        "cached_content",
+        "chat_template",
+        "data_sources",
+        "enable_search",
+        "extra_body",
+        "fallbacks",
+        "mm_processor_kwargs",
+        "models",
+        "plugins",
+        "search_parameters",
+        "web_search_options",
+    }
+)
+"""Parameters that can cost more than a call's tokens, unless null or false: docs/reservation.md.
+
+envoy/lua/unbounded.lua names the same where clients send them; a test holds the two together.
+"""
+
+_CHEAP_TIERS = {"auto", "default", "flex"}
+_CLIENTS_TOOLS = {"function", "custom"}
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One spend limit that calls of a model count in: its field, where it stands, its mode."""
+
+    field: str
+    where: str
+    hard: bool
+
+
+def problems_of(
+    tree: PolicyTree, snapshot: Snapshot, pricings: Mapping[str, Pricing]
+) -> Iterator[PolicyProblem]:
+    """The models that a budget applies to and nobody can reckon with."""
+    for alias in snapshot.aliases.values():
+        budgets = list(budgets_over(snapshot, alias))
+        if budgets and alias.price is None:
+            because = pricings[alias.name].missing_because
+            yield tree.models.problem(
+                ("models", alias.name), _unpriced(alias, budgets[0], because), at_key=True
+            )
+        hard = next((budget for budget in budgets if budget.hard), None)
+        for name, text in alias.defaults.items() if hard else ():
+            if is_unbounded(name, json.loads(text)):
+                place = ("models", alias.name, "defaults", name)
+                yield tree.models.problem(place, _unbounded(alias, name, hard), at_key=True)
+
+
+def _unpriced(alias: Alias, budget: Budget, because: str) -> str:
+    return (
+        f"'{alias.name}' needs a price, for the {budget.field} of {budget.where} applies to it and"
+        f" {because}: write price: {{input_per_million: …, output_per_million: …}}"
+    )
+
+
+def _unbounded(alias: Alias, name: str, budget: Budget | None) -> str:
+    assert budget is not None  # noqa: S101 - asked under a hard budget only
+    return (
+        f"'{name}' can cost more than the tokens of a call, and the {budget.field} of"
+        f" {budget.where}, which applies to '{alias.name}', is a hard budget: remove the default,"
+        " or write budget_mode: soft beside that limit"
+    )
+
+
+def is_unbounded(name: str, value: object) -> bool:
+    """Whether a parameter with this value can cost more than the tokens of the call."""
+    rules: dict[str, Callable[[object], bool]] = {
+        "service_tier": lambda tier: tier not in _CHEAP_TIERS,
+        "modalities": lambda kinds: kinds != ["text"],
+        "tools": lambda tools: not (isinstance(tools, list) and all(map(_is_clients, tools))),
+    }
+    if value is None or value is False:
+        return False
+    return name in UNBOUNDED or (name in rules and rules[name](value))
+
+
+def _is_clients(tool: object) -> bool:
+    return isinstance(tool, dict) and tool.get("type") in _CLIENTS_TOOLS
+
+
+def budgets_over(snapshot: Snapshot, alias: Alias) -> Iterator[Budget]:
+    """Every spend limit that calls of a model count in, whoever makes them."""
+    callers = (key for key in snapshot.keys.values() if alias.name in key.models)
+    scopes = [
+        Scope("org", snapshot.org.name, snapshot.org.limits, None),
+        Scope("alias", alias.name, alias.limits, None),
+        *(scope for key in callers for scope in snapshot.scopes(key, alias)),
+    ]
+    for scope in dict.fromkeys(scopes):
+        for field in _spend_fields(scope.limits):
+            yield Budget(field, _where(scope), scope.limits.budget_mode == "hard")
+
+
+def _spend_fields(limits: Limits) -> Iterator[str]:
+    for period in ("daily", "weekly", "monthly"):
+        if getattr(limits, f"{period}_spend_nanousd") is not None:
+            yield f"{period}_spend_usd"
+
+
+def _where(scope: Scope) -> str:
+    if scope.level == "alias":
+        return "the model itself"
+    where = f"the {scope.level} '{scope.name}'"
+    return f"{where} for this model" if scope.model else where
