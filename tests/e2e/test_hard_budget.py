@@ -49,7 +49,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         "models:\n  chat:\n    provider: openai\n    model: gpt-4o-mini\n"
         f"    max_output_tokens: 100\n    price: {e2e_policy.PRICE}\n"
     )
-    files = {"models": models, "teams__patient": team("patient"), "teams__hasty": team("hasty")}
+    # A thousand clients in one process take their time between a request's head and its body.
+    providers = e2e_policy.PROVIDERS.replace("idle_timeout_seconds: 2", "idle_timeout_seconds: 60")
+    files = {
+        "providers": providers,
+        "models": models,
+        "teams__patient": team("patient"),
+        "teams__hasty": team("hasty"),
+    }
     policies = e2e_policy.write(root / "policies", **files)
     (policies / "teams" / "web.yaml").unlink()
     with running(policies, root / "run") as gateway:

@@ -98,7 +98,12 @@ def _is_clients(tool: object) -> bool:
 
 def budgets_over(snapshot: Snapshot, alias: Alias) -> Iterator[Budget]:
     """Every spend limit that calls of a model count in, whoever makes them."""
-    callers = (key for key in snapshot.keys.values() if alias.name in key.models)
+    callers = (
+        key
+        for key in snapshot.keys.values()
+        # Of a team that two files name, one is left, and it may lack the other's projects.
+        if alias.name in key.models and key.project in snapshot.teams[key.team].projects
+    )
     scopes = [
         Scope("org", snapshot.org.name, snapshot.org.limits, None),
         Scope("alias", alias.name, alias.limits, None),

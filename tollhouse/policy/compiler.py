@@ -36,8 +36,7 @@ def compile_tree(tree: PolicyTree, *, allow_demo_keys: bool = False) -> Snapshot
     pricings = _pricings(tree)
     snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams)
     problems = [*_unknown_providers(tree), *teams.problems]
-    if not teams.problems:  # else who calls what is not known
-        problems += problems_of(tree, snapshot, pricings)
+    problems += problems_of(tree, snapshot, pricings)
     if problems:
         raise PolicyError(problems)
     return snapshot
