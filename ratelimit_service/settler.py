@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 
 from ratelimit_service.expectation import Expectation
-from ratelimit_service.ledger.errors import LedgerError
+from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Settlement, SettleOutcome, Withdrawal
 from ratelimit_service.metrics import Metrics
@@ -30,6 +30,7 @@ log = logging.getLogger("ratelimit_service.settler")
 
 Ended = Entry | UnansweredEntry | Withdrawal
 """What ends a reservation."""
+Due = tuple[Entry, Charge, Settlement]
 
 _BATCH = 256
 _RETRY_SECONDS = 0.5
@@ -50,6 +51,7 @@ class Settler:
         self._waiting: deque[Ended] = deque()
         self._more = asyncio.Event()
         self._stopping = False
+        self._tried: set[str] = set()  # ids of this batch that Redis may have settled
 
     def take(self, entries: list[Ended]) -> None:
         """Accepts entries; never blocks the stream they came from."""
@@ -92,21 +94,52 @@ class Settler:
         due = list(_due([each for each in batch if isinstance(each, Entry)], org))
         lost = list(_lost([each for each in batch if not isinstance(each, Entry)], org))
         try:
-            outcomes = await self._ledger.settle_many([wanted for _, _, wanted in due])
+            await self._settle_all(due)
             if lost and (given_back := await self._ledger.withdraw_lost(lost)):
                 self._metrics.settlements.labels("withdrawn", NONE).inc(given_back)
-        except LedgerError as error:
+        except LedgerUnavailable as error:
             self._metrics.redis_errors.labels("settle").inc()
             log.warning("settlement waits for Redis: %s", error)
+            self._tried = {entry.reservation_id for entry, _, _ in due}
             return False
-        for (entry, charged, _), outcome in zip(due, outcomes, strict=True):
-            self._settled(entry, charged, outcome)
+        except LedgerError as error:
+            self._metrics.redis_errors.labels("settle").inc()
+            log.error("reservations cannot be given back, their leases end them: %s", error)
+        self._tried = set()
         self._metrics.settlement_seconds.observe(time.perf_counter() - started)
         return True
 
+    async def _settle_all(self, due: list[Due]) -> None:
+        try:
+            outcomes = await self._ledger.settle_many([wanted for _, _, wanted in due])
+        except LedgerUnavailable:
+            raise
+        except LedgerError:
+            # One of them is refused, and must not hold up the others.
+            return await self._settle_each(due)
+        for (entry, charged, _), outcome in zip(due, outcomes, strict=True):
+            self._settled(entry, charged, outcome)
+
+    async def _settle_each(self, due: list[Due]) -> None:
+        self._tried = {entry.reservation_id for entry, _, _ in due}
+        for entry, charged, wanted in due:
+            try:
+                self._settled(entry, charged, await self._ledger.settle(wanted))
+            except LedgerUnavailable:
+                raise
+            except LedgerError as error:
+                self._metrics.settlements.labels("failed", charged.source).inc()
+                log.error(
+                    "an access-log entry cannot be settled; when the cause is mended, reconcile "
+                    "the access log: %s",
+                    error,
+                )
+
     def _settled(self, entry: Entry, charged: Charge, outcome: SettleOutcome) -> None:
         self._metrics.settlements.labels(outcome.value, charged.source).inc()
-        if outcome in (SettleOutcome.DUPLICATE, SettleOutcome.TOO_OLD):
+        # Redis may have done it in a trip that was too late for us; then it is a duplicate now.
+        done_late = outcome is SettleOutcome.DUPLICATE and entry.reservation_id in self._tried
+        if outcome in (SettleOutcome.DUPLICATE, SettleOutcome.TOO_OLD) and not done_late:
             return
         self._metrics.charged(entry.team, entry.alias, charged)
         self._expectation.learn(entry.key_id, entry.alias, charged.cost, entry.reserved_cost)
@@ -118,7 +151,7 @@ class Settler:
         )
 
 
-def _due(batch: list[Entry], org: Org) -> Iterator[tuple[Entry, Charge, Settlement]]:
+def _due(batch: list[Entry], org: Org) -> Iterator[Due]:
     for entry in batch:
         charged = charge(entry)
         try:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from ratelimit_service.ledger.errors import LedgerUnavailable
 from ratelimit_service.ledger.scripts import ScriptCall
 from ratelimit_service.ledger.store import (
     STORE_ERRORS,
@@ -25,6 +26,7 @@ from ratelimit_service.ledger.store import (
 # About a millisecond of the store's time, which is what a call may find in front of it.
 _SHARED_AT_MOST = 64
 _LOOK_SECONDS = 1.0
+_TRIED_EVERY_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,26 @@ class ScriptLane:
         self._waiting: deque[_Group] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._away_until = 0.0  # event loop's time; 0 while the server is well
+
+    def try_again(self) -> None:
+        """Ask the server with the next call, though it was away a moment ago."""
+        self._away_until = min(self._away_until, asyncio.get_running_loop().time())
+
+    async def close(self) -> None:
+        """End what is looked up beside the calls."""
+        if self._looking:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
 
     async def run(self, calls: Sequence[ScriptCall]) -> list[object]:
         """The replies of `calls`, in order, within the lane's timeout.
 
         Raises LedgerError for the first call that failed; the others may have been done. Calls
-        whose caller is gone before they are sent are not sent.
+        whose caller is gone before they are sent are not sent. While the server is away, one call
+        every tenth of a second finds out whether it is back; the others fail at once.
         """
+        self._require_hope()
         group = _Group(calls, asyncio.get_running_loop().create_future())
         self._waiting.append(group)
         if self._worker is None:
@@ -60,6 +75,13 @@ class ScriptLane:
                 return await group.replies
         except TimeoutError as error:
             raise translated(error) from None
+
+    def _require_hope(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._away_until:
+            raise LedgerUnavailable("the store is unavailable (it was, a moment ago)")
+        if self._away_until:
+            self._away_until = now + _TRIED_EVERY_SECONDS
 
     async def _work(self) -> None:
         try:
@@ -94,7 +116,11 @@ class ScriptLane:
     def _look_again(self, replies: list[object]) -> None:
         failures = (reply for reply in replies if isinstance(reply, Exception))
         failure = next((each for each in failures if is_outage(each)), None)
-        if failure is None or self._looking:
+        if failure is None:
+            self._away_until = 0.0
+            return
+        self._away_until = asyncio.get_running_loop().time() + _TRIED_EVERY_SECONDS
+        if self._looking:
             return
         # Beside the calls: whoever waits for an answer of this node has waited enough.
         self._looking = asyncio.create_task(self._look(failure))
@@ -141,6 +167,16 @@ class Lanes:
             for name, answer in zip(parts, answers, strict=True)
         }
         return [next(replies[place]) for place in at]
+
+    def try_again(self) -> None:
+        """Ask every server with the next call: there is word that it may be back."""
+        for lane in self._lanes.values():
+            lane.try_again()
+
+    async def close(self) -> None:
+        """End what is looked up beside the calls."""
+        for lane in self._lanes.values():
+            await lane.close()
 
     def _lane(self, name: str) -> ScriptLane:
         return self._lanes.setdefault(name, ScriptLane(self._client, self._timeout))

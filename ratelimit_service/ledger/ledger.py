@@ -173,10 +173,14 @@ class Ledger:
     async def ping(self) -> None:
         """Return if the store answers."""
         await self._within_deadline(self._redis.ping())
+        self._admissions.try_again()
+        self._settlements.try_again()
 
     async def close(self) -> None:
         """Finish what is being given back, and close the client."""
         await asyncio.gather(*self._withdrawals)
+        await self._admissions.close()
+        await self._settlements.close()
         await self._redis.aclose()
 
     def _times(self) -> tuple[str, int]:

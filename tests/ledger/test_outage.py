@@ -213,3 +213,26 @@ async def test_a_thousand_calls_at_once_share_a_few_connections(
 
     assert connections <= 3  # one to admit, one to settle, and this one
     await ledger.close()
+
+
+async def test_while_the_store_is_away_one_call_at_a_time_waits_and_the_others_fail_at_once(
+    ledger: Ledger, redis_process: RedisProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await ledger.admit(claim())
+    redis_process.send(signal.SIGSTOP)
+    took = []
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        started = time.monotonic()
+        results = await asyncio.gather(
+            *(ledger.admit(claim(levels=["team"])) for _ in range(20)), return_exceptions=True
+        )
+        assert {type(result) for result in results} == {LedgerUnavailable}
+        took.append(time.monotonic() - started)
+    redis_process.send(signal.SIGCONT)
+
+    assert len(took) > 20  # at 0.25 s each there would be four
+    await answers(ledger)
+    assert isinstance(await ledger.admit(claim()), Admitted)
+    with capsys.disabled():
+        print(f"\nin a second without Redis {len(took)} rounds of 20 calls failed")

@@ -224,6 +224,7 @@ async def test_an_outage_is_over_with_the_first_call_that_is_counted(
     await at.reserved()
     redis_process.start()
     await until_spend(fragile, clock, (0, 0))
+    await fragile.ping()  # as housekeeping does
     reservation = await at.reserved()
     assert (reservation.degraded, reservation.headers, at.degraded()) == (False, [], 0)
 

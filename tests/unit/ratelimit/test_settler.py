@@ -16,6 +16,7 @@ from ratelimit_service import settler as settler_module
 from ratelimit_service.expectation import Expectation
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import Admitted
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED
@@ -278,3 +279,35 @@ async def test_a_settler_with_nothing_to_do_stops_at_once(
     async with running(office.settler):
         pass
     assert caplog.records == []
+
+
+async def test_an_entry_that_redis_refuses_is_counted_and_holds_up_no_other(
+    shaken: Office,
+    redis_process: RedisProcess,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with open_redis(redis_process.url) as client:
+        await client.set("th:{alias:odd}:holds", "not a hash")
+    bad = entry(slots=("alias:odd|alias",))
+    async with running(shaken.settler):
+        shaken.settler.take([entry(), bad, entry()])
+        await shaken.all_settled()
+    assert await team_spend(shaken.ledger, clock) == (2 * COST, 0)
+    assert (shaken.settled("failed"), shaken.tokens("input")) == (1, 2_000)
+    (message,) = messages(caplog, logging.ERROR)
+    assert message.startswith("an access-log entry cannot be settled; when the cause is mended")
+
+
+async def test_what_redis_did_too_late_to_say_so_is_shown_to_prometheus_all_the_same(
+    shaken: Office, redis_process: RedisProcess
+) -> None:
+    async with running(shaken.settler):
+        shaken.settler.take([entry()])  # from here on Redis knows the script
+        await shaken.all_settled()
+        redis_process.send(signal.SIGSTOP)
+        shaken.settler.take([entry(), entry()])
+        await until(lambda: shaken.failures() >= 1, "a first attempt")
+        redis_process.send(signal.SIGCONT)
+        await shaken.all_settled()
+    assert shaken.tokens("input") == 3_000
