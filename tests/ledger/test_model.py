@@ -307,7 +307,7 @@ def test_the_ledger_does_in_every_step_what_its_model_does(
         run_state_machine_as_test(
             LedgerBesideItsModel,
             settings=settings(
-                max_examples=200,
+                max_examples=240,
                 stateful_step_count=60,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow],
