@@ -57,4 +57,4 @@ class SlotKeys:
 @lru_cache(maxsize=4096)
 def slot_keys(prefix: str, slot: Slot) -> SlotKeys:
     """The keys of `slot`, e.g. under `th:{team:marketing}:` for the prefix `th:`."""
-    return SlotKeys(f"{prefix}{{{slot.kind}:{slot.name}}}:")
+    return SlotKeys(f"{prefix}{{{slot.tag}}}:")

@@ -75,6 +75,11 @@ class Slot:
     def __post_init__(self) -> None:
         _require_name(self.name)
 
+    @property
+    def tag(self) -> str:
+        """ "team:marketing", which is what the store's keys are tagged with."""
+        return f"{self.kind}:{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class ScopeClaim:

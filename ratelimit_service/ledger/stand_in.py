@@ -1,0 +1,136 @@
+"""The ledger in this process's memory, for a policy that admits calls while the store is away.
+
+It runs the store's own scripts, so a limit means the same here. It begins with the counters that
+the store's last answers told, and forgets a slot as soon as the store answers for it again.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from lupa import lua51
+
+from ratelimit_service.ledger import wire
+from ratelimit_service.ledger.keys import slot_keys
+from ratelimit_service.ledger.periods import periods_at
+from ratelimit_service.ledger.scripts import ScriptCall
+from ratelimit_service.ledger.types import (
+    Admitted,
+    Claim,
+    Refused,
+    ScopeState,
+    Settlement,
+    Slot,
+    SlotClaim,
+    Withdrawal,
+)
+
+_MEMORY = Path(__file__).with_name("memory.lua")
+_WINDOW_SECONDS = 62
+
+
+class StandIn:
+    """One per service. It knows the calls of this replica only.
+
+    What a scope had settled and held when the store was last heard of counts as settled, and all
+    requests of its window as made at that moment. A scope that was never heard of begins at zero.
+    `clock` is microseconds since 1970. Nothing here waits for anything.
+    """
+
+    def __init__(self, clock: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        self._clock = clock
+        # Lua 5.1, because that is what Redis runs scripts in.
+        self._lua = lua51.LuaRuntime(unpack_returned_tuples=True)
+        self._run, self._drop, self._call = self._lua.execute(_MEMORY.read_text("utf-8"))
+        self._heard: dict[tuple[Slot, str], tuple[int, ScopeState]] = {}
+        self._open: dict[Slot, set[str]] = {}
+        self._admitted: set[str] = set()
+
+    def hear(self, states: Iterable[ScopeState]) -> None:
+        """What the store says of some scopes. It is back, so nothing stands in for their slots."""
+        second = self._clock() // 1_000_000
+        for state in states:
+            self._heard[state.slot, state.scope] = (second, state)
+            if state.slot in self._open:
+                self._forget(state.slot)
+
+    def admit(self, claim: Claim) -> Admitted | Refused:
+        """As `Ledger.admit`, here."""
+        clock = self._clock()
+        states: list[ScopeState] = []
+        calls = wire.admit_calls("", claim, str(clock), clock // 1_000_000)
+        for part, call in zip(claim.slots, calls, strict=True):
+            self._begin(part, claim.time_zone, clock // 1_000_000)
+            of_part, refused = wire.read_admission(part, self._answer(part.slot, call))
+            if refused:
+                self._withdraw(claim, {state.slot for state in states})
+                return refused
+            states += of_part
+        self._admitted.add(claim.reservation_id)
+        return Admitted(claim.reservation_id, tuple(states))
+
+    def settle(self, settlement: Settlement) -> None:
+        """As `Ledger.settle`, for a call that was admitted here."""
+        if settlement.reservation_id not in self._admitted:
+            return
+        self._admitted.remove(settlement.reservation_id)
+        calls = wire.settle_calls("", settlement, str(self._clock()))
+        for (slot, _), call in zip(settlement.slots, calls, strict=True):
+            if slot in self._open:
+                self._answer(slot, call)
+
+    def _forget(self, slot: Slot) -> None:
+        del self._open[slot]
+        self._drop(slot.tag)
+        if not self._open:
+            self._admitted.clear()
+
+    def _withdraw(self, claim: Claim, took: set[Slot]) -> None:
+        withdrawal = Withdrawal(tuple(took), reservation_id=claim.reservation_id)
+        calls = wire.withdraw_calls("", withdrawal, on_its_way=False)
+        for slot, call in zip(withdrawal.slots, calls, strict=True):
+            self._answer(slot, call)
+
+    def _begin(self, part: SlotClaim, time_zone: str, second: int) -> None:
+        begun = self._open.setdefault(part.slot, set())
+        for scope in (each.scope for each in part.scopes if each.scope not in begun):
+            begun.add(scope)
+            if heard := self._heard.get((part.slot, scope)):
+                self._remember(*heard, time_zone, second)
+
+    def _remember(self, heard: int, state: ScopeState, time_zone: str, second: int) -> None:
+        """Write what was heard of a scope, as far as it still counts."""
+        slot, scope, keys = state.slot, state.scope, slot_keys("", state.slot)
+
+        def add(key: str, field: str, amount: int) -> None:
+            self._call(slot.tag, "HINCRBY", key, field, amount)
+
+        now, then, held = periods_at(time_zone, second), state.periods, state.held_spend
+        if then.day == now.day:
+            day = keys.counters("day", now.day)
+            add(day, f"{scope}|nano", state.daily_spend + held)
+            add(day, f"{scope}|tokens", state.tokens_today + state.held_tokens)
+            add(day, f"{scope}|requests", state.requests_today)
+        if then.week == now.week:
+            add(keys.counters("week", now.week), scope, state.weekly_spend + held)
+        if then.month == now.month:
+            add(keys.counters("month", now.month), scope, state.monthly_spend + held)
+        if second - heard < _WINDOW_SECONDS:
+            window = keys.window(scope)
+            for field in ("head", "last"):
+                add(window, field, heard)
+            for letter, used in (("r", state.requests_used), ("t", state.tokens_used)):
+                add(window, f"{letter}:{heard}", used)
+                add(window, f"{letter}s", used)
+
+    def _answer(self, slot: Slot, call: ScriptCall) -> object:
+        lua = self._lua
+        arguments = lua.table_from([str(argument) for argument in call.args])
+        keys = lua.table_from(call.keys)
+        return _plain(self._run(slot.tag, call.script.source, keys, arguments))
+
+
+def _plain(reply: object) -> object:
+    if lua51.lua_type(reply) != "table":
+        return reply
+    return [_plain(each) for each in reply.values()]  # type: ignore[attr-defined]  # lupa's table
