@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service.admission import Admission
-from ratelimit_service.expectation import Expectation
 from ratelimit_service.housekeeping import Housekeeping
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
+from ratelimit_service.losses import Losses
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.refusals import RefusalCounter
+from ratelimit_service.replica import open_replica
 from ratelimit_service.service import register
 from ratelimit_service.settler import Settler, running
+from ratelimit_service.spool import StateError
 from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.serving import logs, options
@@ -32,19 +35,20 @@ from tollhouse.serving.readiness import Readiness
 REDIS_URL = "REDIS_URL"
 
 
-async def run(chosen: Options, redis_url: str) -> None:
-    """Raises PolicyError when there is no good policy to start from, ServiceError otherwise."""
+async def run(chosen: Options, redis_url: str, state_dir: Path | None) -> None:
+    """Raises PolicyError when there is no good policy to start from; StateError, ServiceError."""
     registry = CollectorRegistry()
     metrics, policy_metrics = Metrics(registry), PolicyMetrics(registry)
     holder = PolicyHolder(chosen.policies, allow_demo_keys=chosen.demo_keys)
     policy_metrics.loaded(holder.current)
     ledger = Ledger(open_redis(redis_url))
     readiness = Readiness()
-    expectation = Expectation()
-    settler = Settler(holder, ledger, metrics, expectation)
+    replica = open_replica(state_dir)
+    settler = Settler(holder, ledger, metrics, replica)
     refusals = RefusalCounter(holder, ledger)
-    admission = Admission(holder, ledger, metrics, expectation, lambda lost: settler.take([lost]))
-    keeping = Housekeeping(holder, ledger, metrics, readiness, refusals)
+    admission = Admission(holder, ledger, metrics, replica, lambda lost: settler.take([lost]))
+    losses = Losses(holder, ledger, metrics, readiness, replica.known)
+    keeping = Housekeeping(holder, ledger, metrics, readiness, (refusals.flush, losses.look))
     stop = asyncio.Event()
     await keeping.probe()
     beside = asyncio.gather(
@@ -63,6 +67,8 @@ async def run(chosen: Options, redis_url: str) -> None:
         stop.set()
         await beside
         await ledger.close()
+        if replica.spool:
+            replica.spool.close()
 
 
 def main() -> int:
@@ -72,12 +78,18 @@ def main() -> int:
         default=os.environ.get(REDIS_URL, "redis://127.0.0.1:6379/0"),
         help=f"redis://, rediss:// or unix:// (default: the environment's {REDIS_URL})",
     )
+    parse.add_argument(
+        "--state-dir",
+        type=Path,
+        help="where entries wait that Redis does not take, and which ledger it had; "
+        "a folder for each replica",
+    )
     arguments = parse.parse_args()
     chosen = options.common(arguments)
     logs.configure(chosen.log_level)
     try:
-        uvloop.run(run(chosen, arguments.redis_url))
-    except (PolicyError, ServiceError) as error:
+        uvloop.run(run(chosen, arguments.redis_url, arguments.state_dir))
+    except (PolicyError, ServiceError, StateError) as error:
         print(f"ratelimit_service: {error}", file=sys.stderr)
         return 1
     return 0

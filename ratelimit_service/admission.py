@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from ratelimit_service.answers import Headers, Refusal, rate_limit_headers, refusal, scope_in_words
 from ratelimit_service.claims import Bound, bound, claim
-from ratelimit_service.expectation import Expectation
 from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Admitted, Claim, Refused, Withdrawal
 from ratelimit_service.metrics import Metrics
+from ratelimit_service.replica import Replica
 from ratelimit_service.reservation import Call, NotCovered, not_covered
 from ratelimit_service.settlement import format_slot
-from tollhouse.decisions import ALLOWED, PARAMETER_NOT_ALLOWED
+from tollhouse.decisions import ALLOWED, LEDGER_UNAVAILABLE, PARAMETER_NOT_ALLOWED
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Alias, Key, Snapshot
 from tollhouse.policy.watch import PolicyHolder
@@ -28,6 +28,7 @@ log = logging.getLogger("ratelimit_service.admission")
 # Envoy sends the end of a call up to 20 ms later. A client whose calls follow one another must not
 # meet its own last call.
 _PATIENCE_SECONDS = (0.03, 0.06)
+_DEGRADED: Headers = [("x-tollhouse-degraded", "ledger")]
 
 
 class NotCounted(Exception):
@@ -36,7 +37,7 @@ class NotCounted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """An admitted call. `degraded`: the store was away, and the policy says to admit then."""
+    """An admitted call. `degraded`: the store was away, and this replica counted alone."""
 
     id: str
     slots: tuple[str, ...]
@@ -67,6 +68,10 @@ class _Asked:
     bound: Bound
 
 
+_Answer = tuple[Admitted | Refused, bool]
+"""What the ledger says, and whether it was the one that stands in for it."""
+
+
 class Admission:
     """One per service. `holder` is read at every call: a reload needs no word to this class."""
 
@@ -75,13 +80,13 @@ class Admission:
         holder: PolicyHolder,
         ledger: Ledger,
         metrics: Metrics,
-        expectation: Expectation,
+        replica: Replica,
         give_back: Callable[[Withdrawal], None],
     ) -> None:
         self._holder = holder
         self._ledger = ledger
         self._metrics = metrics
-        self._expectation = expectation
+        self._replica = replica
         self._give_back = give_back
 
     async def admit(self, call: Call) -> Reservation | Limited:
@@ -92,18 +97,17 @@ class Admission:
             return self._not_covered(uncovered, key, alias)
         asked = self._asked(call, snapshot, key, alias)
         try:
-            outcome = await self._ask_patiently(asked.claim)
-        except LedgerUnavailable as error:
-            return self._outage(asked, error)
+            outcome, degraded = await self._ask_patiently(asked)
         except LedgerError as error:
+            self._count(LEDGER_UNAVAILABLE, key, alias)
             self._withdraw(asked)
             raise NotCounted(str(error)) from error
         finally:
             self._metrics.admission_seconds.observe(time.perf_counter() - started)
-        self._metrics.degraded.set(0)
         if isinstance(outcome, Refused):
-            return self._refused(asked, outcome)
-        return self._reserved(asked, rate_limit_headers(outcome.states))
+            return self._refused(asked, outcome, degraded=degraded)
+        self._require_known(asked, outcome)
+        return self._reserved(asked, outcome, degraded=degraded)
 
     def _asked(self, call: Call, snapshot: Snapshot, key: Key, alias: Alias) -> _Asked:
         worst = bound(snapshot, alias, call.size)
@@ -114,19 +118,40 @@ class Admission:
             worst,
             reservation_id=new_reservation_id(),
             request_id=call.request_id,
-            expected_cost=self._expectation.cost(key.id, alias.name, worst.cost),
+            expected_cost=self._replica.expectation.cost(key.id, alias.name, worst.cost),
         )
         return _Asked(snapshot, key, alias, asked, worst)
 
-    async def _ask_patiently(self, asked: Claim) -> Admitted | Refused:
+    async def _ask_patiently(self, asked: _Asked) -> _Answer:
         """Where only running calls stand in the way, the last of them may have just ended."""
-        outcome = await self._ledger.admit(asked)
+        answer = await self._ask(asked)
         for seconds in _PATIENCE_SECONDS:
-            if isinstance(outcome, Admitted) or not outcome.held_only:
+            if isinstance(answer[0], Admitted) or not answer[0].held_only:
                 break
             await asyncio.sleep(seconds)
-            outcome = await self._ledger.admit(asked)
-        return outcome
+            answer = await self._ask(asked)
+        return answer
+
+    async def _ask(self, asked: _Asked) -> _Answer:
+        try:
+            outcome = await self._ledger.admit(asked.claim)
+        except LedgerUnavailable:
+            self._metrics.redis_errors.labels("admit").inc()
+            self._metrics.degraded.set(1)
+            if asked.snapshot.org.on_store_outage == "deny":
+                raise
+            return self._replica.stand_in.admit(asked.claim), True
+        self._metrics.degraded.set(0)
+        self._replica.stand_in.hear(outcome.states)
+        return outcome, False
+
+    def _require_known(self, asked: _Asked, admitted: Admitted) -> None:
+        lost = self._replica.known.check(admitted.births)
+        if not lost or asked.snapshot.org.on_store_outage == "allow":
+            return
+        self._count(LEDGER_UNAVAILABLE, asked.key, asked.alias)
+        self._withdraw(asked)
+        raise NotCounted(f"Redis has lost the ledger of {', '.join(lost)}")
 
     async def _grant(self, key_id: str, alias_name: str) -> tuple[Snapshot, Key, Alias]:
         found = self._find(key_id, alias_name)
@@ -143,36 +168,31 @@ class Admission:
         key, alias = snapshot.keys.get(key_id), snapshot.aliases.get(alias_name)
         return (snapshot, key, alias) if key and alias else None
 
-    def _outage(self, asked: _Asked, error: LedgerUnavailable) -> Reservation:
-        self._metrics.redis_errors.labels("admit").inc()
-        self._metrics.degraded.set(1)
-        if asked.snapshot.org.on_store_outage == "deny":
-            self._count("ledger_unavailable", asked.key, asked.alias)
-            self._withdraw(asked)
-            raise NotCounted(str(error)) from error
-        return self._reserved(asked, [("x-tollhouse-degraded", "ledger")], degraded=True)
-
     def _withdraw(self, asked: _Asked) -> None:
         # Redis may have made the reservation all the same, in some slots, or will, too late for us.
         slots = tuple(part.slot for part in asked.claim.slots)
         self._give_back(Withdrawal(slots, reservation_id=asked.claim.reservation_id))
 
-    def _reserved(self, asked: _Asked, headers: Headers, *, degraded: bool = False) -> Reservation:
+    def _reserved(self, asked: _Asked, admitted: Admitted, *, degraded: bool) -> Reservation:
         self._count(ALLOWED, asked.key, asked.alias)
         claimed = asked.claim
+        headers = [*rate_limit_headers(admitted.states), *(_DEGRADED if degraded else ())]
         slots = tuple(map(format_slot, claimed.slots))
         return Reservation(
             claimed.reservation_id, slots, asked.bound.usage, claimed.cost, headers, degraded
         )
 
-    def _refused(self, asked: _Asked, refused: Refused) -> Limited:
+    def _refused(self, asked: _Asked, refused: Refused, *, degraded: bool) -> Limited:
         self._count(refused.kind.value, asked.key, asked.alias)
         if refused.unreturned:
             self._give_back(refused.unreturned)
+        if degraded:
+            self._withdraw(asked)
         snapshot = asked.snapshot
         of_team = refused.slot.kind == "team"
         owner = snapshot.teams[asked.key.team].owner if of_team else snapshot.org.owner
         told = refusal(refused, asked.claim.tokens, asked.claim.cost, owner)
+        told.headers.extend(_DEGRADED if degraded else ())
         return Limited(told, scope_in_words(refused), refused.limit, refused.used)
 
     def _not_covered(self, uncovered: NotCovered, key: Key, alias: Alias) -> Limited:

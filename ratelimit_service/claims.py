@@ -68,6 +68,15 @@ def claim(  # noqa: PLR0913 - the facts of one call, each once
     )
 
 
+def every_slot(snapshot: Snapshot) -> list[Slot]:
+    """Every slot that a reservation under this policy can be in."""
+    return [
+        Slot("org", snapshot.org.name),
+        *(Slot("team", name) for name in snapshot.teams),
+        *(Slot("alias", name) for name in snapshot.aliases),
+    ]
+
+
 def team_slots(snapshot: Snapshot, name: str) -> tuple[SlotClaim, ...]:
     """Every scope that a team's calls count in, widest first. Raises KeyError."""
     team = snapshot.teams[name]

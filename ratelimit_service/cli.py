@@ -87,6 +87,25 @@ def rebuild(
 
 
 @ledger.command()
+def accept(
+    policies: Policies = Path("policies"),
+    redis_url: RedisUrl = _REDIS,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take the ledger in Redis as it is, after it came back empty and was rebuilt, or not.
+
+    Until then calls are refused, if the policy says `on_store_outage: deny`. What is not in it was
+    never spent, as far as budgets go; `tollhouse ledger rebuild` restores it from access logs.
+    """
+    from ratelimit_service import inspection  # noqa: PLC0415
+
+    if not yes:
+        typer.confirm("Budgets will count from what Redis holds now. Go on?", abort=True)
+    count = _run(inspection.accept(policies, redis_url))
+    out.print(f"{count} slots are taken as they are; calls pass within two seconds", markup=False)
+
+
+@ledger.command()
 def show(
     team: Annotated[str, typer.Argument(help="A team of the policy.")],
     policies: Policies = Path("policies"),

@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 
+from ratelimit_service.claims import every_slot
 from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.ledger import Ledger
-from ratelimit_service.ledger.types import Slot
 from ratelimit_service.metrics import Metrics
-from ratelimit_service.refusals import RefusalCounter
-from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.watch import PolicyHolder
 from tollhouse.serving.readiness import Readiness
 
 log = logging.getLogger("ratelimit_service.housekeeping")
+
+Chore = Callable[[], Awaitable[None]]
 
 _PROBE_SECONDS = 1.0
 _SWEEP_EVERY_PROBES = 10
 
 
 class Housekeeping:
-    """One probe a second, with the refusals of that second; one sweep of ended leases every ten."""
+    """One probe a second, and then the chores; one sweep of ended leases every ten."""
 
     def __init__(
         self,
@@ -30,26 +31,31 @@ class Housekeeping:
         ledger: Ledger,
         metrics: Metrics,
         readiness: Readiness,
-        refusals: RefusalCounter,
+        chores: Sequence[Chore],
     ) -> None:
         self._holder = holder
         self._ledger = ledger
         self._metrics = metrics
         self._readiness = readiness
-        self._refusals = refusals
+        self._chores = chores
 
     async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`, and then the chores once more. They must not raise."""
         probes = 0
         while not stop.is_set():
             reachable = await self.probe()
             if reachable:
-                await self._refusals.flush()
+                await self._do_chores()
             if reachable and probes % _SWEEP_EVERY_PROBES == 0:
                 await self._sweep()
             probes += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _PROBE_SECONDS)
-        await self._refusals.flush()
+        await self._do_chores()
+
+    async def _do_chores(self) -> None:
+        for chore in self._chores:
+            await chore()
 
     async def probe(self) -> bool:
         """Whether Redis answers; readiness and metrics say the same from here on."""
@@ -73,7 +79,7 @@ class Housekeeping:
 
     async def _sweep(self) -> None:
         try:
-            ended = await self._ledger.sweep(slots(self._holder.current))
+            ended = await self._ledger.sweep(every_slot(self._holder.current))
         except LedgerError:
             self._metrics.redis_errors.labels("sweep").inc()
             return
@@ -81,12 +87,3 @@ class Housekeeping:
             log.warning(
                 "reservations ended without a settlement", extra={"fields": {"reservations": ended}}
             )
-
-
-def slots(snapshot: Snapshot) -> list[Slot]:
-    """Every slot that a reservation under this policy can be in."""
-    return [
-        Slot("org", snapshot.org.name),
-        *(Slot("team", name) for name in snapshot.teams),
-        *(Slot("alias", name) for name in snapshot.aliases),
-    ]

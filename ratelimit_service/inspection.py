@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ratelimit_service.claims import team_slots
+from ratelimit_service.claims import every_slot, team_slots
 from ratelimit_service.ledger.history import DailyUsage, usage
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
@@ -52,6 +52,18 @@ async def show(team: str, policies: Path, redis_url: str, *, as_json: bool) -> N
         return
     for state in states:
         out.print("\n".join(describe(state)), markup=False)
+
+
+async def accept(policies: Path, redis_url: str) -> int:
+    """Take the ledger as it is; how many slots. Raises PolicyError, LedgerError."""
+    asked = every_slot(load_snapshot(policies))
+    client = open_redis(redis_url, timeout_seconds=_DEADLINE_SECONDS)
+    ledger = Ledger(client, timeout_seconds=_DEADLINE_SECONDS)
+    try:
+        await ledger.accept(asked)
+    finally:
+        await ledger.close()
+    return len(asked)
 
 
 async def show_usage(

@@ -64,7 +64,12 @@ class Metrics:
             "1 while Redis cannot be used (what happens then is on_store_outage in the policy).",
             registry=registry,
         )
-        for operation in ("admit", "settle", "sweep", "ping"):
+        self.slots_lost = Gauge(
+            "tollhouse_ledger_lost_slots",
+            "Slots that Redis came back without (until `tollhouse ledger accept`).",
+            registry=registry,
+        )
+        for operation in ("admit", "settle", "sweep", "ping", "births"):
             self.redis_errors.labels(operation)
 
     def charged(self, team: str, alias: str, charge: Charge) -> None:

@@ -1,4 +1,7 @@
-"""Carries access-log entries into the ledger, however long Redis is away, up to a bound."""
+"""Carries access-log entries into the ledger, however long Redis is away.
+
+They wait in memory, up to a bound; with a spool on disk, where they outlive the service too.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 
-from ratelimit_service.expectation import Expectation
 from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Settlement, SettleOutcome, Withdrawal
 from ratelimit_service.metrics import Metrics
+from ratelimit_service.replica import Replica
 from ratelimit_service.settlement import (
     NONE,
     Charge,
@@ -39,54 +42,105 @@ _MOST_WAITING = 200_000
 
 
 class Settler:
-    """One queue, one worker: entries settle in batches, in the order they came."""
+    """One queue, one worker: entries settle in batches, in the order they came.
+
+    With a spool, entries go through it from the moment Redis fails until it is empty again.
+    """
 
     def __init__(
-        self, holder: PolicyHolder, ledger: Ledger, metrics: Metrics, expectation: Expectation
+        self, holder: PolicyHolder, ledger: Ledger, metrics: Metrics, replica: Replica
     ) -> None:
         self._holder = holder
         self._ledger = ledger
         self._metrics = metrics
-        self._expectation = expectation
+        self._expectation = replica.expectation
+        self._stand_in = replica.stand_in
+        self._spool = replica.spool
+        self._spooling = bool(self._spool and self._spool.waiting)
         self._waiting: deque[Ended] = deque()
         self._more = asyncio.Event()
         self._stopping = False
         self._tried: set[str] = set()  # ids of this batch that Redis may have settled
+        self._show_waiting()
 
     def take(self, entries: list[Ended]) -> None:
         """Accepts entries; never blocks the stream they came from."""
-        room = _MOST_WAITING - len(self._waiting)
-        if len(entries) > room:
-            lost = len(entries) - max(room, 0)
-            self._metrics.settlements.labels("dropped", "none").inc(lost)
-            log.error(
-                "too many entries wait for Redis: settle the rest from the access log",
-                extra={"fields": {"dropped": lost}},
-            )
-        self._waiting.extend(entries[: max(room, 0)])
-        self._metrics.settlements_waiting.set(len(self._waiting))
+        for entry in entries:
+            if isinstance(entry, Entry) and self._stand_in.admitted(entry.reservation_id):
+                for _, _, wanted in _due([entry], self._holder.current.org):
+                    self._stand_in.settle(wanted)
+        if self._spooling:
+            entries = self._put_on_disk(entries)
+        self._put_in_memory(entries)
+        self._show_waiting()
         self._more.set()
 
     async def run(self) -> None:
         """Until `stop`, and then until what had come is settled or Redis refuses it."""
-        while not self._stopping or self._waiting:
-            if not self._waiting:
+        while not self._stopping or self._any():
+            if not self._any():
                 self._more.clear()
                 await self._more.wait()
                 continue
-            batch = [self._waiting[i] for i in range(min(_BATCH, len(self._waiting)))]
-            if await self._settle(batch):
-                for _ in batch:
-                    self._waiting.popleft()
-                self._metrics.settlements_waiting.set(len(self._waiting))
-            elif self._stopping:
+            settled = await self._settle_next()
+            if not settled:
+                self._begin_spooling()
+            self._show_waiting()
+            if not settled and self._stopping:
                 return self._give_up()
-            else:
+            if not settled:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     def stop(self) -> None:
         self._stopping = True
         self._more.set()
+
+    def _any(self) -> bool:
+        return bool(self._waiting or self._spooling)
+
+    def _show_waiting(self) -> None:
+        on_disk = self._spool.waiting if self._spool else 0
+        self._metrics.settlements_waiting.set(len(self._waiting) + on_disk)
+
+    def _put_in_memory(self, entries: list[Ended]) -> None:
+        room = max(_MOST_WAITING - len(self._waiting), 0)
+        self._waiting.extend(entries[:room])
+        self._dropped(len(entries[room:]))
+
+    def _put_on_disk(self, ended: list[Ended]) -> list[Ended]:
+        """Returns what cannot be there: what was never sent is a matter of its lease at worst."""
+        assert self._spool is not None  # noqa: S101 - whoever spools has one
+        self._dropped(self._spool.put(each for each in ended if isinstance(each, Entry)))
+        return [each for each in ended if not isinstance(each, Entry)]
+
+    def _dropped(self, lost: int) -> None:
+        if lost:
+            self._metrics.settlements.labels("dropped", NONE).inc(lost)
+            log.error(
+                "too many entries wait for Redis: settle the rest from the access log",
+                extra={"fields": {"dropped": lost}},
+            )
+
+    def _begin_spooling(self) -> None:
+        if self._spool and not self._spooling:
+            self._spooling = True
+            self._waiting = deque(self._put_on_disk(list(self._waiting)))
+
+    async def _settle_next(self) -> bool:
+        """Settle what waits longest, that in memory first; False if Redis is away."""
+        if self._waiting:
+            batch = [self._waiting[i] for i in range(min(_BATCH, len(self._waiting)))]
+            if not await self._settle(batch):
+                return False
+            for _ in batch:
+                self._waiting.popleft()
+            return True
+        assert self._spool is not None  # noqa: S101 - `_any` said so
+        if not await self._settle(list(self._spool.first(_BATCH))):
+            return False
+        self._spool.drop()
+        self._spooling = self._spool.waiting > 0
+        return True
 
     async def _settle(self, batch: list[Ended]) -> bool:
         started = time.perf_counter()
@@ -145,6 +199,12 @@ class Settler:
         self._expectation.learn(entry.key_id, entry.alias, charged.cost, entry.reserved_cost)
 
     def _give_up(self) -> None:
+        if self._spool:
+            log.warning(
+                "stopped while Redis is away: the next start settles what waits on disk",
+                extra={"fields": {"entries": self._spool.waiting}},
+            )
+            return
         log.error(
             "stopped with entries that Redis did not take: settle them from the access log",
             extra={"fields": {"entries": len(self._waiting)}},

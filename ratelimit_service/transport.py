@@ -20,7 +20,7 @@ from ratelimit_service.settlement import (
     read_usage,
 )
 from tollhouse import contract
-from tollhouse.decisions import ALLOWED, CODES, error_body
+from tollhouse.decisions import ALLOWED, CODES, LEDGER_UNAVAILABLE, error_body
 from tollhouse.money import Price, Usage
 
 # Response flags with which Envoy says that it had no connection to the provider.
@@ -137,7 +137,7 @@ def _unreserved(
     logged: HTTPAccessLogEntry, grant: Mapping[str, Any]
 ) -> RefusedEntry | UnansweredEntry | None:
     """Refused by authz_service; or granted, and then nothing was heard of this service."""
-    if _decision(logged) not in ("", "ledger_unavailable"):
+    if _decision(logged) not in ("", LEDGER_UNAVAILABLE):
         return _refused(logged, grant)
     request_id = logged.request.request_id
     if not request_id or "alias" not in grant:

@@ -21,6 +21,8 @@ class Code:
 
 ALLOWED: Final = "allowed"
 PARAMETER_NOT_ALLOWED: Final = "parameter_not_allowed"
+PROVIDER_ERROR: Final = "provider_error"
+LEDGER_UNAVAILABLE: Final = "ledger_unavailable"
 
 # Made by the services or by Lua; Envoy's own (the last group) are written in envoy/envoy.yaml.
 CODES: Final[dict[str, Code]] = {
@@ -44,9 +46,9 @@ CODES: Final[dict[str, Code]] = {
     "internal_error": Code(500, "api_error"),
     "invalid_request": Code(400, "invalid_request_error"),
     "request_too_large": Code(413, "invalid_request_error"),
-    "provider_error": Code(502, "api_error"),
+    PROVIDER_ERROR: Code(502, "api_error"),
     "policy_unavailable": Code(503, "api_error"),
-    "ledger_unavailable": Code(503, "api_error"),
+    LEDGER_UNAVAILABLE: Code(503, "api_error"),
     "provider_timeout": Code(504, "api_error"),
 }
 

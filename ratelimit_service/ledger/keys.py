@@ -14,6 +14,7 @@ keys of one place. So each slot of the ledger has one tag, in all its keys:
     th:{team:marketing}:month:2026-11     HASH  spend; expires after 400 days
     th:{team:marketing}:usage:2026-11-24  HASH  the history; expires as the policy says
 
+    th:{team:marketing}:born              HASH  when the slot was first used
     th:{team:marketing}:restored          HASH  months that were rebuilt from logs
     th:ledger                             HASH  which ledger this is, and since when (identify.lua)
 

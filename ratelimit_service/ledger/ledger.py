@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from ratelimit_service.ledger import wire
 from ratelimit_service.ledger.errors import LedgerError
@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _SETTLED_AT_ONCE = 32
-_SWEPT_SLOTS_AT_ONCE = 64
+_SLOTS_AT_ONCE = 64
 
 
 class Ledger:
@@ -76,19 +76,10 @@ class Ledger:
             slots = tuple(part.slot for part in claim.slots)
             self._start_withdrawal(claim, slots, on_its_way=True)
             raise
-        answers = [
-            wire.read_admission(part, reply)
-            for part, reply in zip(claim.slots, replies, strict=True)
-        ]
-        refusals = [refusal for _, refusal in answers if refusal is not None]
-        if not refusals:
-            return Admitted(claim.reservation_id, _all_states(states for states, _ in answers))
-        took = tuple(states[0].slot for states, refusal in answers if refusal is None)
-        return replace(
-            refusals[0],
-            states=_all_states(refusal.states for refusal in refusals),
-            unreturned=await self._give_back(claim, took),
-        )
+        outcome, took = wire.read_admission(claim, replies)
+        if isinstance(outcome, Admitted):
+            return outcome
+        return replace(outcome, unreturned=await self._give_back(claim, took))
 
     async def withdraw(self, claim: Claim) -> None:
         """Give back what `admit` took, in full, the count of the request included."""
@@ -133,12 +124,34 @@ class Ledger:
         waiting = list(dict.fromkeys(slots))
         swept = 0
         while waiting:
-            some, waiting = waiting[:_SWEPT_SLOTS_AT_ONCE], waiting[_SWEPT_SLOTS_AT_ONCE:]
+            some, waiting = waiting[:_SLOTS_AT_ONCE], waiting[_SLOTS_AT_ONCE:]
             counts = await self._sweep_some(some)
             swept += sum(counts)
             pairs = zip(some, counts, strict=True)
             waiting += [slot for slot, count in pairs if count == wire.SWEPT_AT_ONCE]
         return swept
+
+    async def births(self, slots: Iterable[Slot]) -> dict[Slot, int]:
+        """When each slot was first used, epoch ms; one that never was is used now."""
+        clock, _ = self._times()
+        asked = list(slots)
+        births: list[int] = []
+        for first in range(0, len(asked), _SLOTS_AT_ONCE):
+            some = asked[first : first + _SLOTS_AT_ONCE]
+            calls = [wire.born_call(self._prefix, slot, clock) for slot in some]
+            births += [int(cast(bytes, reply)) for reply in await self._settlements.run(calls)]
+        return dict(zip(asked, births, strict=True))
+
+    async def accept(self, slots: Iterable[Slot]) -> None:
+        """Tell every service to take these slots as they are, though they are not those that it
+        knows."""
+        until = max((await self.births(slots)).values())
+        await self._within_deadline(self._redis.hset(f"{self._prefix}ledger", "accepted", until))
+
+    async def accepted_until(self) -> int:
+        """Until when, epoch ms, slots may have been born that are taken as they are."""
+        found = await self._within_deadline(self._redis.hget(f"{self._prefix}ledger", "accepted"))
+        return int(found or 0)
 
     async def spend(self, slot: Slot, scope: str, month: str) -> tuple[int, int]:
         """Nano-dollars (settled in `month`, a `YYYY-MM`; held by running calls) of `scope`."""
@@ -171,8 +184,8 @@ class Ledger:
         return bool(int(str(reply)))
 
     async def ping(self) -> None:
-        """Return if the store answers."""
-        await self._within_deadline(self._redis.ping())
+        """Return if the store takes what is written to it."""
+        await self._within_deadline(self._redis.hset(f"{self._prefix}ledger", "written", 1))
         self._admissions.try_again()
         self._settlements.try_again()
 
@@ -243,7 +256,3 @@ class Ledger:
                 return await call
         except STORE_ERRORS as error:
             raise translated(error) from error
-
-
-def _all_states(groups: Iterable[tuple[ScopeState, ...]]) -> tuple[ScopeState, ...]:
-    return tuple(state for group in groups for state in group)

@@ -6,6 +6,7 @@ the store's last answers told, and forgets a slot as soon as the store answers f
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from lupa import lua51
@@ -57,22 +58,22 @@ class StandIn:
     def admit(self, claim: Claim) -> Admitted | Refused:
         """As `Ledger.admit`, here."""
         clock = self._clock()
-        states: list[ScopeState] = []
         calls = wire.admit_calls("", claim, str(clock), clock // 1_000_000)
-        for part, call in zip(claim.slots, calls, strict=True):
+        for part in claim.slots:
             self._begin(part, claim.time_zone, clock // 1_000_000)
-            of_part, refused = wire.read_admission(part, self._answer(part.slot, call))
-            if refused:
-                self._withdraw(claim, {state.slot for state in states})
-                return refused
-            states += of_part
+        outcome, took = wire.read_admission(claim, self._answers(calls, claim))
+        if isinstance(outcome, Refused):
+            self._withdraw(claim, took)
+            return outcome
         self._admitted.add(claim.reservation_id)
-        return Admitted(claim.reservation_id, tuple(states))
+        return replace(outcome, births={})  # not the store's
+
+    def admitted(self, reservation_id: str) -> bool:
+        """Whether a call was admitted here, and has not ended."""
+        return reservation_id in self._admitted
 
     def settle(self, settlement: Settlement) -> None:
         """As `Ledger.settle`, for a call that was admitted here."""
-        if settlement.reservation_id not in self._admitted:
-            return
         self._admitted.remove(settlement.reservation_id)
         calls = wire.settle_calls("", settlement, str(self._clock()))
         for (slot, _), call in zip(settlement.slots, calls, strict=True):
@@ -85,10 +86,14 @@ class StandIn:
         if not self._open:
             self._admitted.clear()
 
-    def _withdraw(self, claim: Claim, took: set[Slot]) -> None:
-        withdrawal = Withdrawal(tuple(took), reservation_id=claim.reservation_id)
+    def _answers(self, calls: Iterable[ScriptCall], claim: Claim) -> list[object]:
+        pairs = zip(claim.slots, calls, strict=True)
+        return [self._answer(part.slot, call) for part, call in pairs]
+
+    def _withdraw(self, claim: Claim, took: tuple[Slot, ...]) -> None:
+        withdrawal = Withdrawal(took, reservation_id=claim.reservation_id)
         calls = wire.withdraw_calls("", withdrawal, on_its_way=False)
-        for slot, call in zip(withdrawal.slots, calls, strict=True):
+        for slot, call in zip(took, calls, strict=True):
             self._answer(slot, call)
 
     def _begin(self, part: SlotClaim, time_zone: str, second: int) -> None:

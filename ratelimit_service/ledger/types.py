@@ -178,10 +178,14 @@ class ScopeState:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The claim is counted and reserved at every scope; `states` has them all, in claim order."""
+    """The claim is counted and reserved at every scope; `states` has them all, in claim order.
+
+    `births` says when each slot was first used, epoch ms: it changes if the store lost the slot.
+    """
 
     reservation_id: str
     states: tuple[ScopeState, ...]
+    births: dict[Slot, int] = field(default_factory=dict)
 
 
 class RefusalKind(StrEnum):

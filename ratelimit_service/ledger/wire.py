@@ -3,7 +3,8 @@
 Pure: what an argument or a reply means is written at the head of each file in `scripts/`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import cast
 from uuid import uuid4
@@ -13,6 +14,7 @@ from ratelimit_service.ledger.keys import slot_keys
 from ratelimit_service.ledger.periods import Day, Periods, days_around, periods_at
 from ratelimit_service.ledger.scripts import ScriptCall, load_script
 from ratelimit_service.ledger.types import (
+    Admitted,
     Claim,
     Identity,
     LimitName,
@@ -165,17 +167,44 @@ def inspect_call(prefix: str, part: SlotClaim, time_zone: str, clock: str, now: 
     return ScriptCall(load_script("inspect"), keys, (clock, days, *scopes))
 
 
+def born_call(prefix: str, slot: Slot, clock: str) -> ScriptCall:
+    """A call of born.lua."""
+    return ScriptCall(load_script("born"), slot_keys(prefix, slot).declared, (clock,))
+
+
 def sweep_call(prefix: str, slot: Slot, clock: str) -> ScriptCall:
     """A call of sweep.lua, ending at most SWEPT_AT_ONCE reservations."""
     keys = slot_keys(prefix, slot).declared
     return ScriptCall(load_script("sweep"), keys, (clock, SWEPT_AT_ONCE))
 
 
-def read_admission(part: SlotClaim, reply: object) -> tuple[tuple[ScopeState, ...], Refused | None]:
-    """The states of the scopes of one slot, and the refusal if there is one."""
-    labels, figures, refusal = cast("tuple[bytes | str, list[bytes], list[bytes]]", reply)
+def read_admission(
+    claim: Claim, replies: Iterable[object]
+) -> tuple[Admitted | Refused, tuple[Slot, ...]]:
+    """What all slots together answer, and those that took the claim.
+
+    A refusal by several slots is reported as that of the first.
+    """
+    answers = [_answer(part, reply) for part, reply in zip(claim.slots, replies, strict=True)]
+    refusals = [answer for answer in answers if isinstance(answer, Refused)]
+    admitted = [answer for answer in answers if isinstance(answer, Admitted)]
+    births = {slot: born for answer in admitted for slot, born in answer.births.items()}
+    if refusals:
+        states = tuple(state for refusal in refusals for state in refusal.states)
+        return replace(refusals[0], states=states), tuple(births)
+    states = tuple(state for answer in admitted for state in answer.states)
+    return Admitted(claim.reservation_id, states, births), tuple(births)
+
+
+def _answer(part: SlotClaim, reply: object) -> Admitted | Refused:
+    """What one slot answers; an admission has no id yet."""
+    labels, figures, refusal, born = cast(
+        "tuple[bytes | str, list[bytes], list[bytes], bytes]", reply
+    )
     states = _states(part, labels, figures)
-    return states, _refusal(part, refusal, states) if refusal else None
+    if refusal:
+        return _refusal(part, refusal, states)
+    return Admitted("", states, {part.slot: int(born)})
 
 
 def read_inspection(part: SlotClaim, reply: object) -> tuple[ScopeState, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ratelimit_service.settlement import Entry, read_usage
-from tollhouse.decisions import ALLOWED
+from tollhouse.decisions import ALLOWED, PROVIDER_ERROR
 from tollhouse.money import Price
 
 # The short names of the flags in transport._NEVER_SENT, as %RESPONSE_FLAGS% writes them.
@@ -33,6 +33,32 @@ def entry_from_line(line: bytes) -> Entry | None:
         raise MalformedLine(f"no {error.args[0]} in it") from None
     except (ValueError, TypeError, AttributeError):
         raise MalformedLine("not a line of an access log") from None
+
+
+def line_from_entry(entry: Entry) -> bytes:
+    """The line, newline included, that `entry_from_line` reads as this entry."""
+    usage = entry.usage
+    fields = {
+        "key_id": entry.key_id,
+        "team": entry.team,
+        "project": entry.project,
+        "alias": entry.alias,
+        "decision": PROVIDER_ERROR if entry.failed else ALLOWED,
+        "flags": "-" if entry.reached_provider else "UF",
+        "reservation": {
+            "reservation_id": entry.reservation_id,
+            "slots": entry.slots,
+            "cost_nanousd": str(entry.reserved_cost),
+        },
+        "usage": {
+            "usage_source": entry.usage_source,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cached_input_tokens": usage.cached_input_tokens,
+        },
+        **({"price": entry.price.to_labels()} if entry.price else {}),
+    }
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
 def _entry(fields: Mapping[str, Any], reservation: Mapping[str, Any]) -> Entry:

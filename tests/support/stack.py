@@ -103,13 +103,14 @@ class Stack:
         if part == "simulator":
             key = ("--key-file", str(self._run.simulator_key))
             return [*_python("tollhouse.simulator"), "--port", "0", "--record", *key, *ready]
-        redis = ("--redis-url", self.redis.url) if part == "ratelimit_service" else ()
+        state = ("--state-dir", str(self._run.ratelimit_state))
+        counting = ("--redis-url", self.redis.url, *state)
         name = part.removesuffix("_service")
         return [
             *_python(part),
             *("--policies", str(self._policies)),
             *("--listen", f"unix:{socket_path(self._run.root, name)}"),
-            *redis,
+            *(counting if part == "ratelimit_service" else ()),
             *ready,
         ]
 

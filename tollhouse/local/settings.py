@@ -46,6 +46,10 @@ class RunDir:
     def redis(self) -> Path:
         return self.root / "redis"
 
+    @property
+    def ratelimit_state(self) -> Path:
+        return self.root / "ratelimit"
+
     def ready_file(self, name: str) -> Path:
         return self.root / f"{name}.ready.json"
 

@@ -74,7 +74,8 @@ class Gateway:
         for stale in self._run.root.glob("*.ready.json"):
             stale.unlink()
         redis_url = await self._start_redis()
-        services = [self._service("authz"), self._service("ratelimit", "--redis-url", redis_url)]
+        counting = ("--redis-url", redis_url, "--state-dir", str(self._run.ratelimit_state))
+        services = [self._service("authz"), self._service("ratelimit", *counting)]
         self._simulator, *_ = await asyncio.gather(self._start_simulator(), *services)
         await self._start_envoy()
         facts = await self._facts()

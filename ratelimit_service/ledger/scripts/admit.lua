@@ -9,14 +9,14 @@
 --       11.. scopes: "scope|requests_per_minute|tokens_per_minute|requests_per_day|tokens_per_day|
 --           max_parallel_requests|daily|weekly|monthly nano-dollars|soft", with nothing where there
 --           is no limit; soft: 1 or nothing
--- Returns { "day|week|month", states, refusal }
+-- Returns { "day|week|month", states, refusal, when the slot was first used (epoch ms) }
 --   states   twelve per scope, after the admission or refusal:
 --            requests in the window, ms until they are 0, tokens in it, ms until they are 0,
 --            requests and settled tokens of the day, nano-dollars settled in day, week, month,
 --            nano-dollars held, tokens held, calls running
 --   refusal  {} if admitted, else { name of the limit, index of the scope from 0, limit, used, held,
 --            retry after ms, end of the day, week or month (epoch seconds) or 0, 1 if it can never
---            fit, 1 if only what running calls hold stands in the way }
+--            fit, 1 if only what running calls hold stands in the way }; a refusal tells "0" for when
 -- Error CLOCK if none of the days holds the time, ENDED if the id was given back before.
 --
 -- An id that is held already is not counted again, so that a client library which repeats a
@@ -28,6 +28,7 @@ local LATE_MS = 200 -- nobody waits longer for an answer, and may have given the
 local FIRST_SCOPE = 11
 
 local now = clock(ARGV[1])
+local now_ms = math.floor(now / 1000)
 local second = math.floor(now / MICROS)
 local stamp = whole(second)
 local requests_field, tokens_field = "r:" .. stamp, "t:" .. stamp
@@ -288,7 +289,7 @@ local function reserve(scopes)
     table.concat(names, ","), ARGV[9],
   }
   redis.call("HSET", HOLDS, id, table.concat(hold, "|"))
-  redis.call("ZADD", LEASES, whole(math.floor(now / 1000) + tonumber(ARGV[7])), id)
+  redis.call("ZADD", LEASES, whole(now_ms + tonumber(ARGV[7])), id)
   if request ~= "" then
     redis.call("HSET", REQUESTS, request, id)
   end
@@ -318,10 +319,10 @@ sweep(now, SWEPT_AT_ONCE)
 local scopes = open_scopes()
 local labels = at.day .. "|" .. at.week .. "|" .. at.month
 if redis.call("HEXISTS", HOLDS, id) == 1 then
-  return { labels, states(scopes), {} }
+  return { labels, states(scopes), {}, whole(birth(now_ms)) }
 end
 local refusal = find_refusal(scopes)
 if not refusal then
   reserve(scopes)
 end
-return { labels, states(scopes), refusal or {} }
+return { labels, states(scopes), refusal or {}, refusal and "0" or whole(birth(now_ms)) }

@@ -16,6 +16,7 @@
 --   week, month   <scope> → nano, settled
 --   usage     project|key|alias → "requests|input|output|cached|nano|errors"
 --             project|key|alias|code → refusals
+--   born      ms → when the slot was first used
 --   window    r:<second>, t:<second>  requests and tokens admitted in that second
 --             rs, ts                  their sums over the buckets that are kept
 --             head, last              oldest second that may be kept, newest second admitted in
@@ -139,6 +140,17 @@ local function correct_tokens(scope, bucket, amount)
     redis.call("HINCRBY", key, "t:" .. bucket, whole(amount))
     redis.call("HINCRBY", key, "ts", whole(amount))
   end
+end
+
+-- When this slot was first used, epoch ms; `now_ms` if that is now.
+local function birth(now_ms)
+  local key = STEM .. "born"
+  local born = redis.call("HGET", key, "ms")
+  if born then
+    return tonumber(born)
+  end
+  redis.call("HSET", key, "ms", whole(now_ms))
+  return now_ms
 end
 
 local function id_millis(id)

@@ -13,7 +13,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service import housekeeping
-from ratelimit_service.housekeeping import Housekeeping, slots
+from ratelimit_service.claims import every_slot
+from ratelimit_service.housekeeping import Housekeeping
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import Admitted, Slot
@@ -64,9 +65,8 @@ class House:
 def house(policies: Path, ledger: Ledger) -> House:
     registry, readiness = CollectorRegistry(), Readiness()
     holder = PolicyHolder(policies)
-    keeping = Housekeeping(
-        holder, ledger, Metrics(registry), readiness, RefusalCounter(holder, ledger)
-    )
+    chores = (RefusalCounter(holder, ledger).flush,)
+    keeping = Housekeeping(holder, ledger, Metrics(registry), readiness, chores)
     return House(keeping, holder, readiness, registry)
 
 
@@ -172,7 +172,7 @@ async def test_a_reservation_whose_lease_runs_is_left_alone(
     at = house(policies, ledger)
     cost = await reserve(at.holder.current, ledger)
     clock.advance(9)
-    assert await ledger.sweep(slots(at.holder.current)) == 0
+    assert await ledger.sweep(every_slot(at.holder.current)) == 0
     assert await team_spend(ledger, clock) == (0, cost)
 
 
@@ -204,7 +204,7 @@ async def test_housekeeping_goes_on_through_an_outage_until_it_is_stopped(
 
 
 def test_every_slot_that_a_policy_can_reserve_in_is_swept(tmp_path: Path) -> None:
-    assert slots(snapshot_of(tmp_path)) == [
+    assert every_slot(snapshot_of(tmp_path)) == [
         Slot("org", "acme"),
         Slot("team", "web"),
         Slot("alias", "small"),

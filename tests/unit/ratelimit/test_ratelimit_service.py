@@ -19,10 +19,10 @@ from google.protobuf.json_format import MessageToDict
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service.admission import Admission
-from ratelimit_service.expectation import Expectation
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.refusals import RefusalCounter
+from ratelimit_service.replica import Replica
 from ratelimit_service.service import register
 from ratelimit_service.settler import Settler, running
 from tests.ledger.builders import FakeClock
@@ -94,9 +94,9 @@ class Served:
 async def serving(policies: Path, ledger: Ledger, socket: Path) -> AsyncIterator[Served]:
     registry, holder = CollectorRegistry(), PolicyHolder(policies)
     metrics = Metrics(registry)
-    expectation, refusals = Expectation(), RefusalCounter(holder, ledger)
-    settler = Settler(holder, ledger, metrics, expectation)
-    admission = Admission(holder, ledger, metrics, expectation, lambda lost: settler.take([lost]))
+    replica, refusals = Replica(), RefusalCounter(holder, ledger)
+    settler = Settler(holder, ledger, metrics, replica)
+    admission = Admission(holder, ledger, metrics, replica, lambda lost: settler.take([lost]))
     server = grpc.aio.server()
     register(server, admission, settler, refusals)
     server.add_insecure_port(f"unix:{socket}")

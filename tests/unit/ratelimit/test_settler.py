@@ -13,15 +13,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service import settler as settler_module
-from ratelimit_service.expectation import Expectation
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import Admitted
 from ratelimit_service.metrics import Metrics
+from ratelimit_service.replica import Replica
 from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED
 from ratelimit_service.settler import Settler, running
+from ratelimit_service.spool import Spool
 from tests.ledger.builders import FakeClock
+from tests.ledger.test_outage import written
 from tests.support.redis import RedisProcess
 from tests.unit.ratelimit.builders import (
     claim_of,
@@ -72,27 +74,27 @@ class Office:
 
 
 @pytest.fixture
-def open_office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Ledger], Office]:
+def open_office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Office]:
     monkeypatch.setattr(settler_module, "_RETRY_SECONDS", 0.01)
 
-    def at(ledger: Ledger) -> Office:
+    def at(ledger: Ledger, replica: Replica | None = None) -> Office:
         registry = CollectorRegistry()
         holder = PolicyHolder(write_policy(tmp_path / "policies"))
         return Office(
-            Settler(holder, ledger, Metrics(registry), Expectation()), registry, holder, ledger
+            Settler(holder, ledger, Metrics(registry), replica or Replica()), registry, holder, ledger
         )
 
     return at
 
 
 @pytest.fixture
-def office(open_office: Callable[[Ledger], Office], ledger: Ledger) -> Office:
+def office(open_office: Callable[..., Office], ledger: Ledger) -> Office:
     """At a Redis that is well."""
     return open_office(ledger)
 
 
 @pytest.fixture
-def shaken(open_office: Callable[[Ledger], Office], fragile: Ledger) -> Office:
+def shaken(open_office: Callable[..., Office], fragile: Ledger) -> Office:
     """At `redis_process`."""
     return open_office(fragile)
 
@@ -311,3 +313,100 @@ async def test_what_redis_did_too_late_to_say_so_is_shown_to_prometheus_all_the_
         redis_process.send(signal.SIGCONT)
         await shaken.all_settled()
     assert shaken.tokens("input") == 3_000
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "waiting.jsonl")
+
+
+async def test_what_redis_does_not_take_waits_on_disk_and_settles_when_it_is_back(
+    open_office: Callable[..., Office],
+    fragile: Ledger,
+    redis_process: RedisProcess,
+    clock: FakeClock,
+    spool: Spool,
+) -> None:
+    at = open_office(fragile, Replica(spool=spool))
+    redis_process.kill()
+    async with running(at.settler):
+        at.settler.take([entry() for _ in range(3)])
+        await until(lambda: spool.waiting == 3, "the entries to be on disk")
+        at.settler.take([entry() for _ in range(400)])
+        assert (spool.waiting, at.waiting()) == (403, 403)
+        redis_process.start()
+        await at.all_settled()
+        assert (spool.waiting, at.settled("unknown")) == (0, 403)
+        await until_spend(fragile, clock, (403 * COST, 0))
+        at.settler.take([entry()])
+        await at.all_settled()
+    assert (spool.waiting, at.settled("unknown")) == (0, 404)
+
+
+async def test_what_waits_on_disk_when_the_service_ends_is_settled_by_the_next_one_once(
+    open_office: Callable[..., Office],
+    fragile: Ledger,
+    redis_process: RedisProcess,
+    clock: FakeClock,
+    spool: Spool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ended = [entry() for _ in range(5)]
+    at = open_office(fragile)
+    async with running(at.settler):
+        at.settler.take(ended[:1])  # settled, and found again on disk below
+        await at.all_settled()
+    await written(redis_process)
+    redis_process.kill()
+    at = open_office(fragile, Replica(spool=spool))
+    async with running(at.settler):
+        at.settler.take(ended)
+    assert "the next start settles what waits on disk" in caplog.text
+    spool.close()
+
+    redis_process.start()
+    await until_spend(fragile, clock, (COST, 0))
+    again = Spool(tmp_path / "waiting.jsonl")
+    at = open_office(fragile, Replica(spool=again))
+    async with running(at.settler):
+        await at.all_settled()
+    assert (at.settled("unknown"), at.settled("duplicate"), again.waiting) == (4, 1, 0)
+    await until_spend(fragile, clock, (5 * COST, 0))
+
+
+async def test_a_disk_without_room_drops_what_the_access_log_still_has(
+    open_office: Callable[..., Office],
+    fragile: Ledger,
+    redis_process: RedisProcess,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    small = Spool(tmp_path / "small.jsonl", most_bytes=1_000)
+    at = open_office(fragile, Replica(spool=small))
+    redis_process.kill()
+    async with running(at.settler):
+        at.settler.take([entry() for _ in range(10)])
+        await until(lambda: small.waiting, "the entries to be on disk")
+    assert at.settled("dropped", NONE) == 10 - small.waiting
+    assert "settle the rest from the access log" in caplog.text
+
+
+async def test_a_call_that_was_admitted_in_an_outage_ends_here_and_in_the_ledger(
+    open_office: Callable[..., Office],
+    fragile: Ledger,
+    redis_process: RedisProcess,
+    clock: FakeClock,
+    spool: Spool,
+) -> None:
+    replica = Replica(spool=spool)
+    at = open_office(fragile, replica)
+    redis_process.kill()
+    asked = claim_of(at.holder.current)
+    assert isinstance(replica.stand_in.admit(asked), Admitted)
+    async with running(at.settler):
+        at.settler.take([entry(reservation_id=asked.reservation_id)])
+        assert not replica.stand_in.admitted(asked.reservation_id)
+        redis_process.start()
+        await at.all_settled()
+    await until_spend(fragile, clock, (COST, 0))
