@@ -18,8 +18,9 @@ ENV PATH=/opt/tollhouse/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBU
 
 # 101 is Envoy's uid and gid in its official image. Our processes share its group and nothing else:
 # Envoy may connect to their sockets and read what they render. A new volume takes the owner of the
-# folder it is mounted on, so these two are made here.
+# folder it is mounted on, so these are made here.
 RUN install -d -o 10001 -g 101 -m 0750 /certs \
+    && install -d -o 10001 -g 101 -m 0700 /var/lib/tollhouse \
     && install -d -o 101 -g 101 -m 0750 /var/log/tollhouse
 USER 10001:101
 

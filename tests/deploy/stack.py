@@ -104,6 +104,7 @@ class Stack:
         replaced = {
             "/etc/tollhouse/envoy": f"{self.root}/envoy",
             "/var/log/tollhouse": f"{self.root}/log",
+            "/var/lib/tollhouse": f"{self.root}/state",
             "/run/tollhouse": f"{self.root}/run",
             "/deploy/": f"{ROOT}/deploy/",
             "/policies": f"{self.root}/policies",

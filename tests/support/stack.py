@@ -71,6 +71,17 @@ class Stack:
         self._processes[part].terminate()
         self._processes.pop(part).wait(_STOP_SECONDS)
 
+    def problems(self, part: str) -> dict[str, str]:
+        """What keeps a service from being ready, as its /readyz says."""
+        answer = httpx.get(f"{self._url(part)}/readyz", trust_env=False)
+        told: dict[str, str] = answer.json()["problems"]
+        return told
+
+    def metric(self, part: str, sample: str) -> float:
+        """A sample of a metric without labels."""
+        page = httpx.get(f"{self._url(part)}/metrics", trust_env=False).text
+        return float(next(line.split()[1] for line in page.splitlines() if line.startswith(sample)))
+
     def log_of(self, part: str) -> str:
         """What a part has written."""
         return (self._run.logs / f"{part}.log").read_text()

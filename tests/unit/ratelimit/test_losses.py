@@ -72,7 +72,6 @@ async def test_a_ledger_that_came_back_empty_is_told_until_it_is_accepted(
     fragile: Ledger,
     redis_process: RedisProcess,
     clock: FakeClock,
-    caplog: pytest.LogCaptureFixture,
     choice: str,
 ) -> None:
     at = watch(choice)
@@ -84,11 +83,27 @@ async def test_a_ledger_that_came_back_empty_is_told_until_it_is_accepted(
     assert (at.known.lost, at.lost()) == (SLOTS, 4)
     problem = at.readiness.problems.get("ledger", "")
     assert ("`tollhouse ledger accept`" in problem) == (choice == "deny")
-    await at.losses.look()
-    assert caplog.messages == ["Redis lost the ledger of these slots"]
     await fragile.accept(every_slot(at.holder.current))
     await at.losses.look()
     assert (at.known.lost, at.lost(), at.readiness.ready) == ([], 0, True)
+
+
+async def test_a_loss_is_logged_once_and_so_is_its_end(
+    watch: Callable[..., Watch],
+    fragile: Ledger,
+    redis_process: RedisProcess,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    at = watch()
+    await at.losses.look()
+    await lose_all(redis_process, clock)
+    for _ in range(3):
+        await at.losses.look()
+    assert caplog.messages == ["Redis lost the ledger of these slots"]
+    await fragile.accept(every_slot(at.holder.current))
+    for _ in range(3):
+        await at.losses.look()
     assert caplog.messages[1:] == ["every slot is known again"]
 
 
