@@ -32,7 +32,7 @@ class Spool:
 
     def __init__(self, path: Path, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._read_to = self._next = 0
+        self._read_to = self._next = self._given = 0
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -44,7 +44,6 @@ class Spool:
         self._size = os.fstat(self._file).st_size
         self._end_cut_line()
         self.waiting = sum(1 for _ in self._lines(0))
-        self._given = 0
 
     def put(self, entries: Iterable[Entry]) -> int:
         """Append; returns how many found no room."""
@@ -82,7 +81,6 @@ class Spool:
         if self._read_to == self._size:
             os.ftruncate(self._file, 0)
             self._read_to = self._size = 0
-        self._next, self._given = self._read_to, 0
 
     def close(self) -> None:
         """Leave what waits to the next start."""

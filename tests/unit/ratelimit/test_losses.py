@@ -135,6 +135,35 @@ async def test_a_loss_is_known_over_a_restart_of_the_service(
     assert third.known.lost == SLOTS
 
 
+async def test_what_was_accepted_stays_so_over_a_restart_of_the_service(
+    watch: Callable[..., Watch],
+    tmp_path: Path,
+    fragile: Ledger,
+    redis_process: RedisProcess,
+    clock: FakeClock,
+) -> None:
+    file = tmp_path / "known-slots.json"
+    at = watch(file=file)
+    await at.losses.look()
+    await lose_all(redis_process, clock)
+    await at.losses.look()
+    await fragile.accept(every_slot(at.holder.current))
+    await at.losses.look()
+    again = KnownSlots(file)
+    assert again.check(await fragile.births(every_slot(at.holder.current))) == []
+
+
+async def test_what_is_known_is_written_only_when_it_changes(
+    watch: Callable[..., Watch], tmp_path: Path
+) -> None:
+    file = tmp_path / "known-slots.json"
+    at = watch(file=file)
+    await at.losses.look()
+    file.unlink()
+    await at.losses.look()
+    assert not file.exists()
+
+
 async def test_data_that_is_restored_is_no_loss_any_more(
     watch: Callable[..., Watch], fragile: Ledger, redis_process: RedisProcess, clock: FakeClock
 ) -> None:

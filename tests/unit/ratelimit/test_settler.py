@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service import settler as settler_module
+from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
-from ratelimit_service.ledger.types import Admitted
+from ratelimit_service.ledger.types import Admitted, Settlement, SettleOutcome
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.replica import Replica
 from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED
@@ -408,3 +409,28 @@ async def test_a_call_that_was_admitted_in_an_outage_ends_here_and_in_the_ledger
         redis_process.start()
         await at.all_settled()
     await until_spend(fragile, clock, (COST, 0))
+
+
+async def test_redis_that_goes_away_while_entries_are_settled_one_by_one_loses_none_of_them(
+    office: Office, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, settle_many = office.ledger.settle, office.ledger.settle_many
+    faults: list[LedgerError] = [LedgerError("refused"), LedgerUnavailable("away")]
+
+    async def one(wanted: Settlement) -> SettleOutcome:
+        if len(faults) == 1:
+            raise faults.pop()
+        return await settle(wanted)
+
+    async def many(wanted: Sequence[Settlement]) -> list[SettleOutcome]:
+        if len(faults) == 2:
+            raise faults.pop(0)
+        return await settle_many(wanted)
+
+    monkeypatch.setattr(office.ledger, "settle", one)
+    monkeypatch.setattr(office.ledger, "settle_many", many)
+    async with running(office.settler):
+        office.settler.take([entry(), entry()])
+        await office.all_settled()
+    assert (faults, office.settled("unknown"), office.settled("failed")) == ([], 2, 0)
+    assert await team_spend(office.ledger, clock) == (2 * COST, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -109,13 +110,40 @@ def test_what_finds_no_room_is_told(path: Path) -> None:
 def test_a_disk_that_is_full_leaves_no_half_of_a_line(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool, each = Spool(path), some(2)
+    spool, each = Spool(path), some(3)
     spool.put(each[:1])
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
-    assert spool.put(each[1:]) == 1
+    assert spool.put(each[1:2]) == 1
     monkeypatch.undo()
-    assert (spool.first(9), spool.waiting) == (each[:1], 1)
+    assert path.read_bytes() == line_from_entry(each[0])
+    assert spool.put(each[2:]) == 0
+    assert (spool.first(9), spool.waiting) == ([each[0], each[2]], 2)
+
+
+def test_a_disk_that_refuses_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    spool, each = Spool(path), some(2)
+    monkeypatch.setattr(os, "write", full)
+    assert spool.put(each) == 2
+    monkeypatch.undo()
+    said = "an entry cannot be written to the spool: No space left on device"
+    assert (caplog.messages, spool.waiting) == ([said] * 2, 0)
+    assert (spool.put(each), spool.first(9)) == (0, each)
+
+
+def test_an_emptied_spool_has_all_its_room_again_and_is_read_from_its_beginning(path: Path) -> None:
+    each = some(2)
+    spool = Spool(path, most_bytes=len(line_from_entry(each[0])) + 10)
+    for one in each:
+        assert spool.put([one]) == 0
+        assert spool.first(9) == [one]
+        spool.drop()
+    assert spool.waiting == 0
 
 
 def test_only_the_service_itself_may_read_it(path: Path) -> None:
