@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tollhouse import contract, keys
+from tollhouse.decisions import PARAMETER_NOT_ALLOWED
 from tollhouse.policy.compiled import Alias, Key, ModelRule, Snapshot
 from tollhouse.policy.rules import ALIAS, KEY_PREFIXES
 
@@ -24,13 +25,17 @@ CLOSED_ENDPOINTS = frozenset(
     }
 )
 
+# Parameters by which a provider may answer with another model (LiteLLM's, OpenRouter's).
+OTHER_MODELS = ("fallbacks", "models")
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What Envoy tells of one request.
 
     `endpoint` is one of `contract.ENDPOINTS` or None; `model` the alias the body names, None where
-    the body was not read; `body_error` (code, message) what request.lua found wrong with it.
+    the body was not read; `body_error` (code, message) what request.lua found wrong with it;
+    `unbounded` the parameter that request.lua tells of, which may be one that names other models.
     `is_read`: request.lua saw this request at all.
     """
 
@@ -40,6 +45,7 @@ class Call:
     endpoint: str | None = None
     model: str | None = None
     body_error: tuple[str, str] | None = None
+    unbounded: str | None = None
     is_read: bool = True
 
 
@@ -185,6 +191,14 @@ def _check_body(key: Key, call: Call) -> Refused | None:
     if call.model is None:
         # request.lua always says one or the other; silence means that it failed.
         return _unread(key)
+    if call.unbounded in OTHER_MODELS:
+        return Refused(
+            PARAMETER_NOT_ALLOWED,
+            f"`{call.unbounded}` names other models, which your key's policy could not be checked "
+            "for. Leave it out, and call one model at a time.",
+            param=call.unbounded,
+            key=key,
+        )
     return None
 
 

@@ -39,6 +39,7 @@ def call_from(request: CheckRequest) -> Call:
         endpoint=endpoint if endpoint in contract.ENDPOINTS else None,
         model=_text(facts, "model"),
         body_error=(error, _text(facts, "error_message") or "") if error else None,
+        unbounded=_text(facts, "unbounded"),
         # request.lua names an endpoint ("none" included) on every request that it reads.
         is_read=endpoint is not None,
     )

@@ -99,7 +99,7 @@ class NotCovered:
         return (
             f"`{self.parameter}` can cost more than the tokens of the call, and the budget of "
             f"{level} {self.scope.name} is a hard one. Leave the parameter out, or ask "
-            f"{self.scope.owner or 'the gateway operator'} for an alias under a soft budget."
+            f"{self.scope.owner or 'the gateway operator'} for a soft budget there."
         )
 
 

@@ -12,8 +12,11 @@ local skip_space = lex.skip_space
 
 local QUOTE, COMMA, OPEN_ARRAY, OPEN_OBJECT, FALSE, NULL = 34, 44, 91, 123, 102, 110
 
--- Unless null or false.
+-- Unless null or false. The first of them that a body has is told, and those that name another model
+-- come first: authz_service refuses them whatever the budget.
 M.PARAMETERS = {
+  "fallbacks", -- gateways such as LiteLLM: another model
+  "models", -- OpenRouter: another model
   "audio", -- OpenAI: spoken output
   "best_of", -- vLLM: choices that are made and not returned
   "cached_content", -- Gemini: a prompt kept by the provider
@@ -21,9 +24,7 @@ M.PARAMETERS = {
   "data_sources", -- Azure: text is searched and added to the prompt
   "enable_search", -- Qwen: billed by the search
   "extra_body", -- Gemini: holds cached_content
-  "fallbacks", -- gateways such as LiteLLM: another model
   "mm_processor_kwargs", -- vLLM: how many tokens a picture makes
-  "models", -- OpenRouter: another model
   "plugins", -- OpenRouter: billed by the search or the page
   "search_parameters", -- xAI: billed by the source
   "web_search_options", -- OpenAI: billed by the search

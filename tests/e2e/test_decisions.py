@@ -124,6 +124,18 @@ REFUSED = [
         lambda c: c.post(b'{"model":"chat"}', headers={"content-type": "text/plain"}),
     ),
     Case("no body", "invalid_body", lambda c: c.post(b"")),
+    Case(
+        "other models to fall back to",
+        "parameter_not_allowed",
+        lambda c: c.post(b'{"model":"chat","audio":{},"models":["gpt-4"],%b}' % MESSAGES),
+        param="models",
+    ),
+    Case(
+        "fallbacks of a gateway behind this one",
+        "parameter_not_allowed",
+        lambda c: c.post(b'{"model":"chat","fallbacks":["gpt-4"],%b}' % MESSAGES),
+        param="fallbacks",
+    ),
     Case("no model", "model_missing", lambda c: c.post(b"{%b}" % MESSAGES), param="model"),
     Case("model is a number", "model_missing", lambda c: c.post(b'{"model":1}'), param="model"),
     Case(

@@ -13,6 +13,8 @@ from tests.lua.modules import SOURCE, Modules
 LUA = Modules()  # for Hypothesis, which would have to rebuild a fixture for every example
 
 UNBOUNDED = [
+    "fallbacks",
+    "models",
     "audio",
     "best_of",
     "cached_content",
@@ -20,13 +22,12 @@ UNBOUNDED = [
     "data_sources",
     "enable_search",
     "extra_body",
-    "fallbacks",
     "mm_processor_kwargs",
-    "models",
     "plugins",
     "search_parameters",
     "web_search_options",
 ]
+OTHER_MODELS = ("fallbacks", "models")
 CAPS = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
 
 GOVERNED = [
@@ -490,3 +491,10 @@ def test_the_page_on_reservations_lists_every_parameter_that_is_refused() -> Non
     assert re.findall(r'^  "(\w+)", --', source, re.MULTILINE) == UNBOUNDED
     for name in [*UNBOUNDED, "tools", "service_tier", "modalities"]:
         assert f"`{name}`" in refused, name
+
+
+@pytest.mark.parametrize("name", ["models", "fallbacks"])
+@pytest.mark.parametrize("other", [each for each in UNBOUNDED if each not in OTHER_MODELS])
+def test_a_parameter_that_names_other_models_is_told_before_others(name: str, other: str) -> None:
+    for members in (f'"{other}":{{}},"{name}":["m"]', f'"{name}":["m"],"{other}":{{}}'):
+        assert scan(with_member(members))["unbounded"].decode() == name

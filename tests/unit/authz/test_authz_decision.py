@@ -274,3 +274,16 @@ def test_no_message_holds_the_key_even_if_the_client_sent_it_as_path_or_model(
     decision = decide(snapshot, replace(sent, model=secret) if in_model else sent, NOW)
     if isinstance(decision, Refused):
         assert secret not in decision.message
+
+
+@pytest.mark.parametrize("name", ["models", "fallbacks"])
+def test_a_parameter_that_names_other_models_is_refused_whoever_asks(
+    snapshot: Snapshot, name: str
+) -> None:
+    refusal = refused(snapshot, replace(CHAT, unbounded=name), "parameter_not_allowed")
+    assert refusal.param == name
+    assert refusal.message.startswith(f"`{name}` names other models, which your key's policy")
+
+
+def test_a_parameter_that_only_costs_more_is_no_matter_of_the_key(snapshot: Snapshot) -> None:
+    assert isinstance(decide(snapshot, replace(CHAT, unbounded="plugins"), NOW), Granted)

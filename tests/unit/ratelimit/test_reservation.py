@@ -269,8 +269,8 @@ def test_a_parameter_without_a_bound_is_refused_under_a_hard_budget_only() -> No
     [
         (Scope("key", "web-1", HARD, "web-leads"), "key web-1 is a hard one. Leave the parameter"),
         (Scope("alias", "small", HARD, "acme-ops"), "model small is a hard one. Leave the param"),
-        (Scope("key", "web-1", HARD, "web-leads"), "ask web-leads for an alias under a soft bud"),
-        (Scope("key", "web-1", HARD, None), "ask the gateway operator for an alias under a soft"),
+        (Scope("key", "web-1", HARD, "web-leads"), "ask web-leads for a soft budget there"),
+        (Scope("key", "web-1", HARD, None), "ask the gateway operator for a soft budget there"),
     ],
 )
 def test_a_refused_parameter_is_named_with_the_budget_and_what_to_do(
