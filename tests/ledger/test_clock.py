@@ -60,6 +60,21 @@ async def test_a_clock_that_is_set_back_for_long_locks_nobody_out_for_long(
     assert isinstance(await ledger.admit(claim(limits)), Admitted)
 
 
+async def test_what_was_counted_before_a_clock_was_set_back_leaves_the_window_once(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    limits = {"team": limit(requests=9)}
+    for _ in range(5):
+        await ledger.admit(claim(limits))
+    clock.advance(-12 * HOURS)
+    used = []
+    for wait in (0, 30, 32):
+        clock.advance(wait)
+        answer = await ledger.admit(claim(limits, levels=["team"]))
+        used.append(answer.states[0].requests_used)
+    assert used == [6, 7, 2]
+
+
 async def test_a_day_that_comes_twice_has_one_budget(ledger: Ledger, clock: FakeClock) -> None:
     limits = {"key": Limits(daily_spend_nanousd=100)}
     clock.set("2026-11-24T23:59:00+00:00")

@@ -54,3 +54,21 @@ def write_tree(directory: Path, **overrides: str | None) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(dedent(text), encoding="utf-8")
     return directory
+
+
+def team(key_lines: str = "", *, project_lines: str = "", team_lines: str = "") -> str:
+    """A team file with one project and one key, and more lines at each of the levels."""
+    key = [f"id: {KEY_ID}", f"sha256: {SHA256}", *key_lines.splitlines()]
+    project = ["allowed_models: [small]", *project_lines.splitlines()]
+    return "\n".join(
+        [
+            "team: web",
+            *team_lines.splitlines(),
+            "projects:",
+            "  site:",
+            *(f"    {line}" for line in project),
+            "    keys:",
+            f"      - {key[0]}",
+            *(f"        {line}" for line in key[1:]),
+        ]
+    )
