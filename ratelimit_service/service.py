@@ -20,9 +20,10 @@ from envoy.service.ratelimit.v3.rls_pb2_grpc import (
 
 from ratelimit_service import transport
 from ratelimit_service.admission import Admission, Limited, NotCounted
+from ratelimit_service.parked import Ended
 from ratelimit_service.refusals import RefusalCounter
 from ratelimit_service.settlement import Entry, RefusedEntry, UnansweredEntry
-from ratelimit_service.settler import Ended, Settler
+from ratelimit_service.settler import Settler
 
 log = logging.getLogger("ratelimit_service")
 

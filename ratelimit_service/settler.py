@@ -1,6 +1,6 @@
 """Carries access-log entries into the ledger, however long Redis is away.
 
-They wait in memory, up to a bound; with a spool on disk, where they outlive the service too.
+What Redis does not take is parked, and keeps no other waiting: of a cluster, a part may be away.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator
 
 from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Settlement, SettleOutcome, Withdrawal
 from ratelimit_service.metrics import Metrics
+from ratelimit_service.parked import Ended, Parked
 from ratelimit_service.replica import Replica
 from ratelimit_service.settlement import (
     NONE,
@@ -31,21 +32,14 @@ from tollhouse.policy.watch import PolicyHolder
 
 log = logging.getLogger("ratelimit_service.settler")
 
-Ended = Entry | UnansweredEntry | Withdrawal
-"""What ends a reservation."""
 Due = tuple[Entry, Charge, Settlement]
 
 _BATCH = 256
 _RETRY_SECONDS = 0.5
-# About 200 MB of entries. What is dropped beyond is still in the access log file.
-_MOST_WAITING = 200_000
 
 
 class Settler:
-    """One queue, one worker: entries settle in batches, in the order they came.
-
-    With a spool, entries go through it from the moment Redis fails until it is empty again.
-    """
+    """One queue, one worker: entries settle in batches, in the order they came."""
 
     def __init__(
         self, holder: PolicyHolder, ledger: Ledger, metrics: Metrics, replica: Replica
@@ -55,12 +49,12 @@ class Settler:
         self._metrics = metrics
         self._expectation = replica.expectation
         self._stand_in = replica.stand_in
-        self._spool = replica.spool
-        self._spooling = bool(self._spool and self._spool.waiting)
-        self._waiting: deque[Ended] = deque()
+        self._new: deque[Ended] = deque()
+        self._parked = Parked(replica.spool)
         self._more = asyncio.Event()
         self._stopping = False
-        self._tried: set[str] = set()  # ids of this batch that Redis may have settled
+        self._told_away = False
+        self._retry_at = 0.0  # event loop's time
         self._show_waiting()
 
     def take(self, entries: list[Ended]) -> None:
@@ -69,118 +63,111 @@ class Settler:
             if isinstance(entry, Entry) and self._stand_in.admitted(entry.reservation_id):
                 for _, _, wanted in _due([entry], self._holder.current.org):
                     self._stand_in.settle(wanted)
-        if self._spooling:
-            entries = self._put_on_disk(entries)
-        self._put_in_memory(entries)
+        self._new.extend(entries)
         self._show_waiting()
         self._more.set()
 
     async def run(self) -> None:
         """Until `stop`, and then until what had come is settled or Redis refuses it."""
-        while not self._stopping or self._any():
-            if not self._any():
-                self._more.clear()
-                await self._more.wait()
-                continue
-            settled = await self._settle_next()
-            if not settled:
-                self._begin_spooling()
-            self._show_waiting()
-            if not settled and self._stopping:
-                return self._give_up()
-            if not settled:
-                await asyncio.sleep(_RETRY_SECONDS)
+        while not self._stopping or self._new:
+            await self._settle_new()
+            await self._retry()
+            if not self._new:
+                await self._pause()
+        await self._retry()
+        if self._parked.waiting:
+            self._give_up()
 
     def stop(self) -> None:
         self._stopping = True
         self._more.set()
 
-    def _any(self) -> bool:
-        return bool(self._waiting or self._spooling)
+    async def _pause(self) -> None:
+        if self._stopping:
+            return
+        self._more.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETRY_SECONDS if self._parked.waiting else None):
+                await self._more.wait()
 
-    def _show_waiting(self) -> None:
-        on_disk = self._spool.waiting if self._spool else 0
-        self._metrics.settlements_waiting.set(len(self._waiting) + on_disk)
-
-    def _put_in_memory(self, entries: list[Ended]) -> None:
-        room = max(_MOST_WAITING - len(self._waiting), 0)
-        self._waiting.extend(entries[:room])
-        self._dropped(len(entries[room:]))
-
-    def _put_on_disk(self, ended: list[Ended]) -> list[Ended]:
-        """Returns what cannot be there: what was never sent is a matter of its lease at worst."""
-        assert self._spool is not None  # noqa: S101 - whoever spools has one
-        self._dropped(self._spool.put(each for each in ended if isinstance(each, Entry)))
-        return [each for each in ended if not isinstance(each, Entry)]
-
-    def _dropped(self, lost: int) -> None:
-        if lost:
-            self._metrics.settlements.labels("dropped", NONE).inc(lost)
+    async def _settle_new(self) -> None:
+        batch = [self._new[place] for place in range(min(_BATCH, len(self._new)))]
+        left = await self._settle(batch, again=False)
+        for _ in batch:
+            self._new.popleft()
+        if dropped := self._parked.put(left):
+            self._metrics.settlements.labels("dropped", NONE).inc(dropped)
             log.error(
                 "too many entries wait for Redis: settle the rest from the access log",
-                extra={"fields": {"dropped": lost}},
+                extra={"fields": {"dropped": dropped}},
             )
+        self._show_waiting()
 
-    def _begin_spooling(self) -> None:
-        if self._spool and not self._spooling:
-            self._spooling = True
-            self._waiting = deque(self._put_on_disk(list(self._waiting)))
+    async def _retry(self) -> None:
+        """Settle what is parked, until Redis refuses or something new has come."""
+        now = asyncio.get_running_loop().time
+        while self._parked.waiting and (self._stopping or now() >= self._retry_at):
+            if await self._settle(self._parked.first(_BATCH), again=True):
+                self._retry_at = now() + _RETRY_SECONDS
+                return
+            self._parked.drop()
+            self._show_waiting()
+            if self._new:
+                return
 
-    async def _settle_next(self) -> bool:
-        """Settle what waits longest, that in memory first; False if Redis is away."""
-        if self._waiting:
-            batch = [self._waiting[i] for i in range(min(_BATCH, len(self._waiting)))]
-            if not await self._settle(batch):
-                return False
-            for _ in batch:
-                self._waiting.popleft()
-            return True
-        assert self._spool is not None  # noqa: S101 - `_any` said so
-        if not await self._settle(list(self._spool.first(_BATCH))):
-            return False
-        self._spool.drop()
-        self._spooling = self._spool.waiting > 0
-        return True
+    def _show_waiting(self) -> None:
+        self._metrics.settlements_waiting.set(len(self._new) + self._parked.waiting)
 
-    async def _settle(self, batch: list[Ended]) -> bool:
+    async def _settle(self, batch: list[Ended], *, again: bool) -> list[Ended]:
+        """Returns what Redis did not take. `again`: it may have been settled, too late for us."""
+        if not batch:
+            return []
         started = time.perf_counter()
         org = self._holder.current.org
         due = list(_due([each for each in batch if isinstance(each, Entry)], org))
         lost = list(_lost([each for each in batch if not isinstance(each, Entry)], org))
-        try:
-            await self._settle_all(due)
-            if lost and (given_back := await self._ledger.withdraw_lost(lost)):
-                self._metrics.settlements.labels("withdrawn", NONE).inc(given_back)
-        except LedgerUnavailable as error:
-            self._metrics.redis_errors.labels("settle").inc()
-            log.warning("settlement waits for Redis: %s", error)
-            self._tried = {entry.reservation_id for entry, _, _ in due}
-            return False
-        except LedgerError as error:
-            self._metrics.redis_errors.labels("settle").inc()
-            log.error("reservations cannot be given back, their leases end them: %s", error)
-        self._tried = set()
-        self._metrics.settlement_seconds.observe(time.perf_counter() - started)
-        return True
+        left: list[Ended] = list(await self._settle_all(due, again=again))
+        left += await self._give_back(lost)
+        self._tell(away=bool(left))
+        if not left:
+            self._metrics.settlement_seconds.observe(time.perf_counter() - started)
+        return left
 
-    async def _settle_all(self, due: list[Due]) -> None:
+    def _tell(self, *, away: bool) -> None:
+        if away != self._told_away:
+            self._told_away = away
+            log.warning("settlement waits for Redis" if away else "settlement goes on")
+
+    async def _settle_all(self, due: list[Due], *, again: bool) -> list[Entry]:
         try:
             outcomes = await self._ledger.settle_many([wanted for _, _, wanted in due])
         except LedgerUnavailable:
-            raise
+            self._metrics.redis_errors.labels("settle").inc()
+            return await self._settle_by_team(due)
         except LedgerError:
             # One of them is refused, and must not hold up the others.
             return await self._settle_each(due)
         for (entry, charged, _), outcome in zip(due, outcomes, strict=True):
-            self._settled(entry, charged, outcome)
+            self._settled(entry, charged, outcome, again=again)
+        return []
 
-    async def _settle_each(self, due: list[Due]) -> None:
-        self._tried = {entry.reservation_id for entry, _, _ in due}
+    async def _settle_by_team(self, due: list[Due]) -> list[Entry]:
+        """Some masters of a cluster may answer while another is away; a team has one."""
+        teams: defaultdict[str, list[Due]] = defaultdict(list)
+        for each in due:
+            teams[each[0].team].append(each)
+        if len(teams) == 1:
+            return [entry for entry, _, _ in due]
+        left = [await self._settle_all(of_team, again=True) for of_team in teams.values()]
+        return [entry for of_team in left for entry in of_team]
+
+    async def _settle_each(self, due: list[Due]) -> list[Entry]:
+        left = []
         for entry, charged, wanted in due:
             try:
-                self._settled(entry, charged, await self._ledger.settle(wanted))
+                self._settled(entry, charged, await self._ledger.settle(wanted), again=True)
             except LedgerUnavailable:
-                raise
+                left.append(entry)
             except LedgerError as error:
                 self._metrics.settlements.labels("failed", charged.source).inc()
                 log.error(
@@ -188,27 +175,48 @@ class Settler:
                     "the access log: %s",
                     error,
                 )
+        return left
 
-    def _settled(self, entry: Entry, charged: Charge, outcome: SettleOutcome) -> None:
+    async def _give_back(self, lost: list[Withdrawal]) -> list[Withdrawal]:
+        """Returns those that could not be."""
+        if not lost:
+            return []
+        try:
+            if given_back := await self._ledger.withdraw_lost(lost):
+                self._metrics.settlements.labels("withdrawn", NONE).inc(given_back)
+        except LedgerUnavailable:
+            self._metrics.redis_errors.labels("settle").inc()
+            if len(lost) == 1:
+                return lost
+            return [left for each in lost for left in await self._give_back([each])]
+        except LedgerError as error:
+            self._metrics.redis_errors.labels("settle").inc()
+            log.error("reservations cannot be given back, their leases end them: %s", error)
+        return []
+
+    def _settled(
+        self, entry: Entry, charged: Charge, outcome: SettleOutcome, *, again: bool
+    ) -> None:
         self._metrics.settlements.labels(outcome.value, charged.source).inc()
         # Redis may have done it in a trip that was too late for us; then it is a duplicate now.
-        done_late = outcome is SettleOutcome.DUPLICATE and entry.reservation_id in self._tried
+        done_late = again and outcome is SettleOutcome.DUPLICATE
         if outcome in (SettleOutcome.DUPLICATE, SettleOutcome.TOO_OLD) and not done_late:
             return
         self._metrics.charged(entry.team, entry.alias, charged)
         self._expectation.learn(entry.key_id, entry.alias, charged.cost, entry.reserved_cost)
 
     def _give_up(self) -> None:
-        if self._spool:
+        fields = {"entries": self._parked.waiting}
+        if self._parked.on_disk:
             log.warning(
                 "stopped while Redis is away: the next start settles what waits on disk",
-                extra={"fields": {"entries": self._spool.waiting}},
+                extra={"fields": fields},
             )
-            return
-        log.error(
-            "stopped with entries that Redis did not take: settle them from the access log",
-            extra={"fields": {"entries": len(self._waiting)}},
-        )
+        else:
+            log.error(
+                "stopped with entries that Redis did not take: settle them from the access log",
+                extra={"fields": fields},
+            )
 
 
 def _due(batch: list[Entry], org: Org) -> Iterator[Due]:
