@@ -21,7 +21,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 T = TypeVar("T")
 
-Policies = Annotated[Path, typer.Option(help="The policy tree, for its time zone.")]
+Policies = Annotated[Path, typer.Option(help="The policy tree in force.")]
 RedisUrl = Annotated[
     str, typer.Option(envvar="REDIS_URL", help="redis://, rediss:// or unix:// of the ledger.")
 ]
