@@ -15,6 +15,7 @@ from authz_service.metrics import Metrics
 from authz_service.service import AuthzService
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.problems import PolicyError
+from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.serving import logs, options
 from tollhouse.serving.host import ServiceError, serve
@@ -27,7 +28,7 @@ async def run(chosen: Options) -> None:
     """Raises PolicyError when there is no good policy to start from, ServiceError otherwise."""
     registry = CollectorRegistry()
     policy_metrics = PolicyMetrics(registry)
-    holder = PolicyHolder(chosen.policies, allow_demo_keys=chosen.demo_keys)
+    holder = PolicyHolder(PolicyDirectory(chosen.policies, allow_demo_keys=chosen.demo_keys))
     policy_metrics.loaded(holder.current)
     service = AuthzService(holder.current, Metrics(registry))
 

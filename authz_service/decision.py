@@ -6,7 +6,7 @@ every other refusal is made, and logged, under a known key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tollhouse import contract, keys
 from tollhouse.decisions import PARAMETER_NOT_ALLOWED
@@ -51,10 +51,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The call may go to the provider behind this alias."""
+    """The call may go to the provider behind this alias.
+
+    `is_previous`: it came with a key that this one replaced and that is valid for a while yet.
+    """
 
     key: Key
     alias: Alias
+    is_previous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +86,33 @@ Decision = Granted | Listed | Refused
 
 def decide(snapshot: Snapshot, call: Call, now: float) -> Decision:
     """The decision on one call; `now` is seconds since the epoch."""
-    key = _identify(snapshot, call.api_key, now)
-    if isinstance(key, Refused):
-        return key
+    if not call.api_key:
+        return Refused(
+            "invalid_api_key",
+            "No key was sent. Send your Tollhouse key as 'Authorization: Bearer KEY'.",
+        )
+    sha256 = keys.sha256_hex(call.api_key)
+    key = snapshot.keys_by_hash.get(sha256)
+    if key is None:
+        return Refused("invalid_api_key", _unknown_key(call.api_key))
+    if sha256 == key.sha256:
+        return decide_for(snapshot, key, call, now)
+    if now >= key.previous[sha256]:
+        return Refused("key_expired", _replaced(snapshot, key), key=key)
+    decision = decide_for(snapshot, key, call, now)
+    return replace(decision, is_previous=True) if isinstance(decision, Granted) else decision
+
+
+def decide_for(snapshot: Snapshot, key: Key, call: Call, now: float) -> Decision:
+    """The decision on one call of a key that is known already; `call.api_key` is not read."""
+    if refused := _check_key(snapshot, key, now):
+        return refused
     if call.path == MODELS_PATH or call.path.startswith(MODELS_PATH + "/"):
         return _list_models(snapshot, key, call)
     return _check_endpoint(key, call) or _check_body(key, call) or _check_alias(snapshot, key, call)
 
 
-def _identify(snapshot: Snapshot, api_key: str | None, now: float) -> Key | Refused:
-    if not api_key:
-        return Refused(
-            "invalid_api_key",
-            "No key was sent. Send your Tollhouse key as 'Authorization: Bearer KEY'.",
-        )
-    key = snapshot.keys_by_hash.get(keys.sha256_hex(api_key))
-    if key is None:
-        return Refused("invalid_api_key", _unknown_key(api_key))
+def _check_key(snapshot: Snapshot, key: Key, now: float) -> Refused | None:
     if key.blocked_at is not None:
         return Refused("key_blocked", _blocked(snapshot, key), key=key)
     if key.expires_at is not None and now >= key.expires_at:
@@ -107,7 +121,14 @@ def _identify(snapshot: Snapshot, api_key: str | None, now: float) -> Key | Refu
             f"Key {key.id} has expired. Ask {_owner(snapshot, key)} for a new one.",
             key=key,
         )
-    return key
+    return None
+
+
+def _replaced(snapshot: Snapshot, key: Key) -> str:
+    return (
+        f"This was key {key.id} before it was rotated, and is no longer valid. Use the new one; "
+        f"{_owner(snapshot, key)} has it."
+    )
 
 
 def _unknown_key(api_key: str) -> str:
@@ -245,7 +266,7 @@ def _model_refused(snapshot: Snapshot, key: Key, call: Call, name: str) -> Refus
 def _narrowed_by(rules: tuple[ModelRule, ...], alias: str) -> str:
     for rule in rules:
         if alias in rule.denied:
-            return f"the {rule.level} '{rule.name}' denies it"
+            return f"{rule.where} denies it"
         if not rule.permits(alias):
-            return f"it is not among the allowed_models of the {rule.level} '{rule.name}'"
+            return f"it is not among the allowed_models of {rule.where}"
     return "no level of its policy has allowed_models"

@@ -17,6 +17,12 @@ class Metrics:
             ["decision", "team", "alias"],
             registry=registry,
         )
+        self.would_deny = Counter(
+            "tollhouse_authz_would_deny",
+            "Calls that were allowed, and that a rule in shadow mode would refuse.",
+            ["team", "alias"],
+            registry=registry,
+        )
         self.seconds = Histogram(
             "tollhouse_authz_duration_seconds",
             "Time to decide one call, without gRPC.",

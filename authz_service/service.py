@@ -55,6 +55,8 @@ class AuthzService:
         code = decision.code if isinstance(decision, Refused) else ALLOWED
         team = decision.key.team if decision.key else ""
         self._metrics.decisions.labels(code, team, _alias(decision)).inc()
+        if isinstance(decision, Granted) and decision.key.would_deny(decision.alias.name):
+            self._metrics.would_deny.labels(team, decision.alias.name).inc()
 
 
 def _alias(decision: Decision) -> str:

@@ -67,19 +67,20 @@ class Answers:
     def serialize(self, decision: Decision) -> bytes:
         """The CheckResponse for a decision, as bytes."""
         if isinstance(decision, Granted):
-            return self._granted(decision.key.id, decision.alias.name)
+            return self._granted(decision.key.id, decision.alias.name, decision.is_previous)
         if isinstance(decision, Listed):
             return self._listed(decision)
         return self._refused(decision)
 
-    def _serialize_grant(self, key_id: str, alias_name: str) -> bytes:
+    def _serialize_grant(self, key_id: str, alias_name: str, is_previous: bool) -> bytes:
         key, alias = self._snapshot.keys[key_id], self._snapshot.aliases[alias_name]
         response = CheckResponse()
         response.status.code = OK
         response.ok_response.headers.append(_header(contract.PROVIDER_HEADER, alias.provider))
         response.ok_response.headers_to_remove.extend(_CREDENTIAL_HEADERS)
+        noted = {**_notes(key, alias, is_previous=is_previous), "reason": ALLOWED}
         response.dynamic_metadata.CopyFrom(
-            _struct({**self._identity(key), **self._grant(alias), "reason": ALLOWED})
+            _struct({**self._identity(key), **self._grant(alias), **noted})
         )
         return bytes(response.SerializeToString())
 
@@ -124,6 +125,15 @@ class Answers:
         metadata = {**self._identity(refused.key), **alias, "reason": refused.message}
         body = error_body(refused.code, refused.message, refused.param)
         return _answer(CODES[refused.code].status, body, refused.code, metadata)
+
+
+def _notes(key: Key, alias: Alias, *, is_previous: bool) -> dict[str, str]:
+    """What the log says of a call that is allowed, and may not be for long."""
+    rule = key.would_deny(alias.name)
+    return {
+        **({"would_deny": f"{rule.where} would"} if rule else {}),
+        **({"credential": "previous"} if is_previous else {}),
+    }
 
 
 def _model(alias: Alias) -> dict[str, Any]:

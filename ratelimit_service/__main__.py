@@ -25,6 +25,7 @@ from ratelimit_service.service import register
 from ratelimit_service.settler import Settler, running
 from ratelimit_service.spool import StateError
 from tollhouse.policy.problems import PolicyError
+from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.serving import logs, options
 from tollhouse.serving.host import ServiceError, serve
@@ -39,7 +40,7 @@ async def run(chosen: Options, redis_url: str, state_dir: Path | None) -> None:
     """Raises PolicyError when there is no good policy to start from; StateError, ServiceError."""
     registry = CollectorRegistry()
     metrics, policy_metrics = Metrics(registry), PolicyMetrics(registry)
-    holder = PolicyHolder(chosen.policies, allow_demo_keys=chosen.demo_keys)
+    holder = PolicyHolder(PolicyDirectory(chosen.policies, allow_demo_keys=chosen.demo_keys))
     policy_metrics.loaded(holder.current)
     ledger = Ledger(open_redis(redis_url))
     readiness = Readiness()

@@ -198,7 +198,7 @@ class Admission:
     def _not_covered(self, uncovered: NotCovered, key: Key, alias: Alias) -> Limited:
         self._count(PARAMETER_NOT_ALLOWED, key, alias)
         told = Refusal(PARAMETER_NOT_ALLOWED, uncovered.message, [], uncovered.parameter)
-        return Limited(told, f"{uncovered.scope.level} {uncovered.scope.name}", 0, 0)
+        return Limited(told, uncovered.scope.where, 0, 0)
 
     def _count(self, decision: str, key: Key, alias: Alias) -> None:
         self._metrics.admissions.labels(decision, key.team, alias.name).inc()

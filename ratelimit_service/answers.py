@@ -81,10 +81,14 @@ def scope_in_words(refused: Refused) -> str:
 
 
 def scope_words(slot: Slot, scope: str) -> str:
-    """ "key marketing-prod-1", "team marketing", "model gpt4", "key web-1 for model gpt4"."""
+    """ "key marketing-prod-1", "model gpt4", "key web-1 for model gpt4", "environment staging of
+    team marketing"."""
     whole, _, model = scope.partition("@")
+    whole, _, env = whole.partition("#")
     level, _, name = whole.partition(":")
     where = f"{'model' if level == 'alias' else level} {name or slot.name}"
+    if env:
+        return f"environment {env} of {where}"
     return f"{where} for model {model}" if model else where
 
 

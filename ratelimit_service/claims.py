@@ -12,6 +12,7 @@ from ratelimit_service.ledger.types import (
     ScopeClaim,
     Slot,
     SlotClaim,
+    SlotKind,
     UsageRow,
 )
 from ratelimit_service.reservation import RequestSize, worst_case
@@ -56,7 +57,7 @@ def claim(  # noqa: PLR0913 - the facts of one call, each once
     org = snapshot.org
     return Claim(
         reservation_id=reservation_id,
-        slots=_slots(snapshot.scopes(key, alias)),
+        slots=claimed_slots(key.team, snapshot.scopes(key, alias)),
         tokens=worst.tokens,
         cost=worst.cost,
         lease_seconds=org.reservation_lease_seconds,
@@ -92,41 +93,38 @@ def team_slots(snapshot: Snapshot, name: str) -> tuple[SlotClaim, ...]:
         for alias in sorted(key.models)
         for scope in snapshot.scopes(key, snapshot.aliases[alias])
     ]
-    in_team = dict.fromkeys([*whole, *(each for each in counted if each.model)])
-    beside = dict.fromkeys(each for each in counted if each.level in ("org", "alias"))
-    return (
-        SlotClaim(Slot("team", name), _scope_claims(in_team)),
-        *(SlotClaim(_slot_of(scope), _scope_claims([scope])) for scope in beside),
-    )
+    return _by_slot(name, dict.fromkeys([*whole, *counted]))
 
 
-def _slots(scopes: tuple[Scope, ...]) -> tuple[SlotClaim, ...]:
+def claimed_slots(team: str, scopes: Iterable[Scope]) -> tuple[SlotClaim, ...]:
     """The team's scopes always; org and alias live in other slots and cost a call each, so only
     where they have a limit."""
-    team = next(scope.name for scope in scopes if scope.level == "team")
-    in_team = [scope for scope in scopes if scope.level not in ("org", "alias")]
-    beside = [scope for scope in scopes if scope.level in ("org", "alias")]
-    return (
-        SlotClaim(Slot("team", team), _scope_claims(in_team)),
-        *(
-            SlotClaim(_slot_of(scope), _scope_claims([scope]))
-            for scope in beside
-            if scope.limits != NO_LIMITS
-        ),
-    )
+    beside = ("org", "alias")
+    asked = (each for each in scopes if each.level not in beside or each.limits != NO_LIMITS)
+    return _by_slot(team, asked)
 
 
-def _slot_of(scope: Scope) -> Slot:
-    return Slot("org" if scope.level == "org" else "alias", scope.name)
+def _by_slot(team: str, scopes: Iterable[Scope]) -> tuple[SlotClaim, ...]:
+    """One claim a slot, the team's first."""
+    slots: dict[Slot, list[ScopeClaim]] = {Slot("team", team): []}
+    for scope in scopes:
+        claims = slots.setdefault(_slot_of(team, scope), [])
+        claims.append(ScopeClaim(scope_name(scope), scope.limits))
+    return tuple(SlotClaim(slot, tuple(claims)) for slot, claims in slots.items())
 
 
-def _scope_claims(scopes: Iterable[Scope]) -> tuple[ScopeClaim, ...]:
-    return tuple(ScopeClaim(scope_name(scope), scope.limits) for scope in scopes)
+def _slot_of(team: str, scope: Scope) -> Slot:
+    beside: tuple[SlotKind, ...] = ("org", "alias")
+    kind = next((kind for kind in beside if kind == scope.level), None)
+    return Slot(kind, scope.name) if kind else Slot("team", team)
 
 
 def scope_name(scope: Scope) -> str:
     """A scope's name in its slot: "key:web-1", "project:site", "team", "org", "alias"; limits for
-    one model alone are a scope of their own, "key:web-1@gpt4_limited"."""
+    one model or one environment alone are scopes of their own, "key:web-1@gpt4_limited" and
+    "team#staging"."""
     named = scope.level in ("key", "project")
     name = f"{scope.level}:{scope.name}" if named else scope.level
+    if scope.env:
+        return f"{name}#{scope.env}"
     return f"{name}@{scope.model}" if scope.model else name

@@ -95,10 +95,9 @@ class NotCovered:
     @property
     def message(self) -> str:
         """For the caller: what stands in the way, and what to do."""
-        level = "model" if self.scope.level == "alias" else self.scope.level
         return (
             f"`{self.parameter}` can cost more than the tokens of the call, and the budget of "
-            f"{level} {self.scope.name} is a hard one. Leave the parameter out, or ask "
+            f"{self.scope.where} is a hard one. Leave the parameter out, or ask "
             f"{self.scope.owner or 'the gateway operator'} for a soft budget there."
         )
 

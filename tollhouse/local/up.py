@@ -22,6 +22,7 @@ from tollhouse.local.settings import RunDir, UpSettings
 from tollhouse.local.sockets import socket_path
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.problems import PolicyError
+from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.rendering import Address, EnvoySettings, TlsFiles, render
 
@@ -49,7 +50,7 @@ class Gateway:
         self._metrics: dict[str, str] = {}
         self._admin: envoy.Admin | None = None
         self._render_settings: EnvoySettings | None = None
-        self._holder = PolicyHolder(settings.policies, allow_demo_keys=True)
+        self._holder = PolicyHolder(PolicyDirectory(settings.policies, allow_demo_keys=True))
 
     async def run(self, ready: Callable[[dict[str, Any]], None]) -> None:
         """Until SIGINT or SIGTERM. Raises ChildError when a part ends by itself, UpError, …"""

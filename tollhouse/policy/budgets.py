@@ -124,4 +124,6 @@ def _where(scope: Scope) -> str:
     if scope.level == "alias":
         return "the model itself"
     where = f"the {scope.level} '{scope.name}'"
+    if scope.env:
+        return f"the environment '{scope.env}' of {where}"
     return f"{where} for this model" if scope.model else where

@@ -11,7 +11,8 @@ from typing import Literal
 from tollhouse.money import Price
 
 Level = Literal["key", "project", "team", "org", "alias"]
-BlockedAt = Literal["key", "project", "team", "demo"]
+RuleLevel = Literal["key", "project", "team", "org"]
+BlockedAt = Literal["key", "project", "team", "org", "environment", "demo"]
 Endpoint = Literal["chat/completions", "embeddings"]
 MaxTokensField = Literal["max_completion_tokens", "max_tokens"]
 # A provider reports the usage of a stream on request (stream_options.include_usage), or always,
@@ -116,14 +117,22 @@ class Alias:
 class ModelRule:
     """What one level says about models, selectors resolved to alias names.
 
-    `allowed` is None when the level does not narrow its parent. Kept beside the effective set so
-    that a refusal can name the level that made it.
+    `allowed` is None when the level does not narrow its parent. `env`: it holds for keys of this
+    environment only. Kept beside the effective set so that a refusal can name the level that made
+    it.
     """
 
-    level: Literal["team", "project", "key"]
+    level: RuleLevel
     name: str
     allowed: frozenset[str] | None
     denied: frozenset[str]
+    env: str | None = None
+
+    @property
+    def where(self) -> str:
+        """ "the project 'website'", "the environment 'staging' of the team 'marketing'"."""
+        level = f"the {self.level} '{self.name}'"
+        return f"the environment '{self.env}' of {level}" if self.env else level
 
     def permits(self, alias: str) -> bool:
         """Whether this level, taken alone, lets the alias pass."""
@@ -137,8 +146,11 @@ class Key:
     `blocked_at` is the widest level that blocks it ("demo": a published demo key where those are
     not admitted), None when usable. `expires_at` is the first moment (seconds since the epoch)
     at which it is no longer valid. `models` are the aliases it may call: the intersection of
-    what the levels allow, minus what any denies. `rules` are in the order team, project, key.
+    what the levels allow, minus what any denies. `rules` go from the org to the key, each level
+    before its environment; `shadow_rules` are those that are logged and not enforced.
     `model_limits` are limits of this key with one alias, by alias; projects and teams have theirs.
+    `previous` maps the SHA-256 of keys that this one replaced to the moment (epoch seconds) from
+    which they are no longer valid.
     """
 
     id: str
@@ -153,16 +165,26 @@ class Key:
     limits: Limits
     metadata: Mapping[str, MetadataValue]
     model_limits: Mapping[str, Limits] = field(default_factory=dict)
+    shadow_rules: tuple[ModelRule, ...] = ()
+    previous: Mapping[str, float] = field(default_factory=dict)
+
+    def would_deny(self, alias: str) -> ModelRule | None:
+        """The rule that would refuse this alias, were it enforced and not only logged."""
+        return next((rule for rule in self.shadow_rules if not rule.permits(alias)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project of one team; its name is unique within that team only."""
+    """A project of one team; its name is unique within that team only.
+
+    `env_limits` are the limits of its calls in one environment, by environment.
+    """
 
     name: str
     team: str
     limits: Limits
     model_limits: Mapping[str, Limits] = field(default_factory=dict)
+    env_limits: Mapping[str, Limits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +196,7 @@ class Team:
     limits: Limits
     projects: Mapping[str, Project]
     model_limits: Mapping[str, Limits] = field(default_factory=dict)
+    env_limits: Mapping[str, Limits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +219,15 @@ class Org:
     default_max_output_tokens: int
     max_request_bytes: int
     usage_retention_days: int = 400
+    environments: tuple[str, ...] = ()
+    env_limits: Mapping[str, Limits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """One place where limits are counted. `owner` is whom to ask about them.
 
-    `model`: it counts calls of this alias only, None: all calls.
+    `model`: it counts calls of this alias only; `env`: calls of keys of this environment only.
     """
 
     level: Level
@@ -210,6 +235,15 @@ class Scope:
     limits: Limits
     owner: str | None
     model: str | None = None
+    env: str | None = None
+
+    @property
+    def where(self) -> str:
+        """ "key web-1", "team marketing for model gpt4", "environment staging of org acme"."""
+        where = f"{'model' if self.level == 'alias' else self.level} {self.name}"
+        if self.env:
+            return f"environment {self.env} of {where}"
+        return f"{where} for model {self.model}" if self.model else where
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +251,8 @@ class Snapshot:
     """A whole policy, compiled.
 
     `version` is 12 hex digits of a SHA-256 over the content of all files (comments and layout
-    aside), `source` the directory they were read from. All mappings are read-only.
+    aside), `source` the directory they were read from. `keys_by_hash` has the hashes of keys that
+    a rotation replaced, too. All mappings are read-only.
     """
 
     version: str
@@ -230,8 +265,9 @@ class Snapshot:
     keys_by_hash: Mapping[str, Key]
 
     def scopes(self, key: Key, alias: Alias) -> tuple[Scope, ...]:
-        """The scopes a call counts in: key, project, team, org, alias, and then those of key,
-        project and team that have limits for this alias alone.
+        """The scopes a call counts in: key, project, team, org, alias; then those of key, project
+        and team that have limits for this alias alone; then those of project, team and org that
+        have limits for the key's environment.
 
         Raises:
             KeyError: the key is not of this snapshot.
@@ -245,9 +281,16 @@ class Snapshot:
             Scope("org", self.org.name, self.org.limits, self.org.owner),
             Scope("alias", alias.name, alias.limits, self.org.owner),
         )
-        levels: tuple[Key | Project | Team, ...] = (key, project, team)
-        return whole + tuple(
-            replace(scope, limits=level.model_limits[alias.name], model=alias.name)
-            for scope, level in zip(whole, levels, strict=False)
-            if alias.name in level.model_limits
+        by_model = (key.model_limits, project.model_limits, team.model_limits)
+        for_model = (
+            replace(scope, limits=limits[alias.name], model=alias.name)
+            for scope, limits in zip(whole, by_model, strict=False)
+            if alias.name in limits
         )
+        by_env = (project.env_limits, team.env_limits, self.org.env_limits)
+        of_environment = (
+            replace(scope, limits=limits[key.env], env=key.env)
+            for scope, limits in zip(whole[1:], by_env, strict=False)
+            if key.env is not None and key.env in limits
+        )
+        return (*whole, *for_model, *of_environment)

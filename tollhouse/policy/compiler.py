@@ -6,13 +6,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tollhouse.policy import loader
+from tollhouse.policy.access import AccessCompiler, Place
 from tollhouse.policy.budgets import problems_of
-from tollhouse.policy.compiled import Alias, Org, Provider, Secret, Snapshot
+from tollhouse.policy.compiled import Alias, Limits, Org, Provider, Secret, Snapshot
 from tollhouse.policy.files import ModelFile, OrgFile, ProviderFile
+from tollhouse.policy.limits import compile_limits
 from tollhouse.policy.pricing import Pricing, pricing_of
 from tollhouse.policy.problems import PolicyError, PolicyProblem, suggestion
 from tollhouse.policy.selectors import Selectors
-from tollhouse.policy.teams import TeamCompiler, compile_limits
+from tollhouse.policy.teams import TeamCompiler
 from tollhouse.policy.tree import PolicyTree
 
 
@@ -32,10 +34,11 @@ def compile_tree(tree: PolicyTree, *, allow_demo_keys: bool = False) -> Snapshot
     Raises:
         PolicyError: with every problem between the files.
     """
-    org, teams = _org(tree.org.model), _teams(tree, allow_demo_keys)
-    pricings = _pricings(tree)
+    org = _org(tree.org.model)
+    selectors, problems = _selectors(tree)
+    teams, pricings = _teams(tree, org, selectors, allow_demo_keys), _pricings(tree)
     snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams)
-    problems = [*_unknown_providers(tree), *teams.problems]
+    problems += [*_unknown_providers(tree), *teams.problems]
     problems += problems_of(tree, snapshot, pricings)
     if problems:
         raise PolicyError(problems)
@@ -54,7 +57,9 @@ def _snapshot(
         aliases=MappingProxyType(aliases),
         teams=MappingProxyType(teams.teams),
         keys=MappingProxyType(teams.keys),
-        keys_by_hash=MappingProxyType({key.sha256: key for key in teams.keys.values()}),
+        keys_by_hash=MappingProxyType(
+            {sha256: key for key in teams.keys.values() for sha256 in (*key.previous, key.sha256)}
+        ),
     )
 
 
@@ -70,6 +75,8 @@ def _org(file: OrgFile) -> Org:
         default_max_output_tokens=file.default_max_output_tokens,
         max_request_bytes=file.max_request_bytes,
         usage_retention_days=file.usage_retention_days,
+        environments=tuple(sorted(file.environments)),
+        env_limits=MappingProxyType(_env_limits(file)),
     )
 
 
@@ -134,11 +141,30 @@ def _pricings(tree: PolicyTree) -> dict[str, Pricing]:
     }
 
 
-def _teams(tree: PolicyTree, allow_demo_keys: bool) -> TeamCompiler:
-    tags = {name: file.tags for name, file in tree.models.model.models.items()}
-    compiler = TeamCompiler(_org(tree.org.model), Selectors(tags), allow_demo_keys=allow_demo_keys)
+def _env_limits(file: OrgFile) -> dict[str, Limits]:
+    limited = {env: compile_limits(rules.limits) for env, rules in file.environments.items()}
+    return {env: limits for env, limits in limited.items() if limits != Limits()}
+
+
+def _selectors(tree: PolicyTree) -> tuple[Selectors, list[PolicyProblem]]:
+    """What lists of models can name: aliases, tags, patterns, groups."""
+    models = tree.models.model
+    selectors = Selectors({name: file.tags for name, file in models.models.items()})
+    # Members are resolved before any group has a name, so a group holds no other.
+    compiler = AccessCompiler(selectors, ())
+    place = Place(tree.models.document, ("groups",), "org", "groups")
+    groups = {name: compiler.select(place, each, name) for name, each in models.groups.items()}
+    for name, aliases in groups.items():
+        selectors.name_group(name, aliases)
+    return selectors, compiler.problems
+
+
+def _teams(tree: PolicyTree, org: Org, selectors: Selectors, allow_demo_keys: bool) -> TeamCompiler:
+    compiler = TeamCompiler(org, tree.org, selectors, allow_demo_keys=allow_demo_keys)
     for source in tree.teams:
         compiler.add(source)
+    for file in tree.keys:
+        compiler.add_keys(file)
     return compiler
 
 

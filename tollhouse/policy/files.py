@@ -64,6 +64,23 @@ class LimitsFile(Model):
     budget_mode: BudgetMode = "hard"
 
 
+class ShadowFile(Model):
+    """Rules that are logged as `would_deny` and not enforced: what a level would say."""
+
+    allowed_models: list[str] | None = None
+    denied_models: list[str] = []
+
+
+class RulesFile(Model):
+    """What a level, or an environment of one, can say. It narrows what is above it."""
+
+    blocked: bool = False
+    limits: LimitsFile = LimitsFile()
+    allowed_models: list[str] | None = None
+    denied_models: list[str] = []
+    shadow: ShadowFile | None = None
+
+
 class OrgFile(Model):
     """`org.yaml`; every field is optional, and so is the file."""
 
@@ -71,6 +88,8 @@ class OrgFile(Model):
     time_zone: TimeZone = "UTC"
     owner: Line | None = None
     limits: LimitsFile = LimitsFile()
+    # All there are: once one is named here, each key has to be in one of them.
+    environments: dict[Name, RulesFile] = {}
     on_store_outage: Literal["deny", "allow"] = "deny"
     on_lost_reservation: Literal["charge", "release"] = "charge"
     reservation_lease_seconds: Annotated[int, Field(ge=10, le=86_400)] = 900
@@ -135,17 +154,22 @@ class ModelsFile(Model):
     """`models.yaml`."""
 
     models: Annotated[dict[AliasName, ModelFile], Field(min_length=1)]
+    # Names for several models, for `group:NAME` in the lists of teams.
+    groups: dict[Name, Annotated[list[str], Field(min_length=1)]] = {}
 
 
-class AccessFile(Model):
+class AccessFile(RulesFile):
     """What a team, a project and a key can each say."""
 
-    blocked: bool = False
-    limits: LimitsFile = LimitsFile()
     # Of this level with one alias alone, beside those of the level as a whole.
     model_limits: dict[AliasName, LimitsFile] = {}
-    allowed_models: list[str] | None = None
-    denied_models: list[str] = []
+
+
+class PreviousFile(Model):
+    """What a key was before its rotation: the same key, with the same limits, for a while."""
+
+    sha256: Sha256
+    valid_until: Expiry
 
 
 class KeyFile(AccessFile):
@@ -153,6 +177,7 @@ class KeyFile(AccessFile):
 
     id: KeyId
     sha256: Sha256
+    previous: Annotated[list[PreviousFile], Field(max_length=4)] = []
     env: Name | None = None
     expires: Expiry | None = None
     metadata: dict[Name, Metadata] = {}
@@ -161,6 +186,7 @@ class KeyFile(AccessFile):
 class ProjectFile(AccessFile):
     """One project of a team."""
 
+    environments: dict[Name, RulesFile] = {}
     keys: list[KeyFile] = []
 
 
@@ -169,4 +195,13 @@ class TeamFile(AccessFile):
 
     team: Name
     owner: Line | None = None
+    environments: dict[Name, RulesFile] = {}
     projects: dict[Name, ProjectFile] = {}
+
+
+class KeysFile(Model):
+    """One file under `keys/`: more keys of one project, where others than its team keep them."""
+
+    team: Name
+    project: Name
+    keys: list[KeyFile] = []

@@ -1,4 +1,4 @@
-"""Reads a policy directory: org.yaml (optional), providers.yaml, models.yaml, teams/*.yaml."""
+"""Reads a policy directory: org.yaml (optional), providers.yaml, models.yaml, teams/, keys/."""
 
 import hashlib
 import json
@@ -8,14 +8,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tollhouse.policy.documents import Document, read_document
-from tollhouse.policy.files import ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.files import KeysFile, ModelsFile, OrgFile, ProvidersFile, TeamFile
 from tollhouse.policy.problems import PolicyError, PolicyProblem
 from tollhouse.policy.tree import M, PolicyTree, Source
 from tollhouse.policy.wording import problems_of
 
 _ORG, _PROVIDERS, _MODELS = "org.yaml", "providers.yaml", "models.yaml"
 _ROOT_FILES = (_ORG, _PROVIDERS, _MODELS)
-_TEAMS = "teams"
+_TEAMS, _KEYS = "teams", "keys"
 
 
 def load(directory: Path) -> PolicyTree:
@@ -33,7 +33,7 @@ def policy_files(directory: Path) -> list[Path]:
     Raises:
         OSError: the directory cannot be listed.
     """
-    folders = (directory, directory / _TEAMS)
+    folders = (directory, directory / _TEAMS, directory / _KEYS)
     return sorted(path for folder in folders if folder.is_dir() for path in _yaml_files(folder))
 
 
@@ -55,7 +55,8 @@ class _Loader:
         org = self._source(_ORG, OrgFile, present=_ORG in names)
         providers = self._source(_PROVIDERS, ProvidersFile)
         models = self._source(_MODELS, ModelsFile)
-        teams = [self._source(name, TeamFile) for name in names if name not in _ROOT_FILES]
+        teams = [self._source(name, TeamFile) for name in names if _is_in(_TEAMS, name)]
+        keys = [self._source(name, KeysFile) for name in names if _is_in(_KEYS, name)]
         if self._problems or not (org and providers and models):
             raise PolicyError(self._problems)
         return PolicyTree(
@@ -65,6 +66,7 @@ class _Loader:
             providers=providers,
             models=models,
             teams=tuple(team for team in teams if team),
+            keys=tuple(file for file in keys if file),
         )
 
     def _names(self) -> list[str]:
@@ -79,9 +81,9 @@ class _Loader:
         return [name for name in names if self._is_known(name)]
 
     def _is_known(self, name: str) -> bool:
-        known = name in _ROOT_FILES or (name.startswith(f"{_TEAMS}/") and name.endswith(".yaml"))
+        known = name in _ROOT_FILES or _is_in(_TEAMS, name) or _is_in(_KEYS, name)
         if not known:
-            files = f"{', '.join(_ROOT_FILES)} and {_TEAMS}/*.yaml"
+            files = f"{', '.join(_ROOT_FILES)}, {_TEAMS}/*.yaml and {_KEYS}/*.yaml"
             message = f"unknown policy file: a policy is {files}"
             self._problems.append(PolicyProblem(name, 1, 1, message))
         return known
@@ -118,6 +120,10 @@ class _Loader:
         self._problems += problems
         self._documents.append(document)
         return None if problems else document
+
+
+def _is_in(folder: str, name: str) -> bool:
+    return name.startswith(f"{folder}/") and name.endswith(".yaml")
 
 
 def _version(documents: list[Document]) -> str:

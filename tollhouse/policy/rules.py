@@ -83,10 +83,10 @@ secret_reference = _pattern(
 
 def alias_name(value: str) -> str:
     """The name of an alias; wider than other names because providers' names are in use."""
-    if not ALIAS.fullmatch(value) or value.startswith("tag:"):
+    if not ALIAS.fullmatch(value) or value.startswith(("tag:", "group:")):
         _refuse(
             "must be letters, digits, '.', '_', ':', '/', '@' or '-', beginning with a letter"
-            " or digit, at most 128, and not begin with 'tag:'"
+            " or digit, at most 128, and not begin with 'tag:' or 'group:'"
         )
     return value
 

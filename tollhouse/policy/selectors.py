@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from tollhouse.policy.problems import suggestion
 
 _TAG = "tag:"
+_GROUP = "group:"
 _WILDCARDS = frozenset("*?[")
 
 
@@ -16,16 +17,21 @@ class UnknownSelector(Exception):
 class Selectors:
     """Selects among the aliases of one policy, given as alias name to its tags.
 
-    An entry is an alias's name, `tag:NAME`, or a pattern with `*`, `?` or `[…]` (as in a shell,
-    case-sensitive).
+    An entry is an alias's name, `tag:NAME`, `group:NAME`, or a pattern with `*`, `?` or `[…]` (as
+    in a shell, case-sensitive).
     """
 
     def __init__(self, tags_by_alias: Mapping[str, Iterable[str]]) -> None:
         self._aliases = frozenset(tags_by_alias)
         self._tagged: dict[str, set[str]] = {}
+        self._groups: dict[str, frozenset[str]] = {}
         for alias, tags in tags_by_alias.items():
             for tag in tags:
                 self._tagged.setdefault(tag, set()).add(alias)
+
+    def name_group(self, name: str, aliases: Iterable[str]) -> None:
+        """From now on `group:NAME` stands for these."""
+        self._groups[name] = frozenset(aliases)
 
     def select(self, entry: str) -> frozenset[str]:
         """The aliases an entry stands for, never none.
@@ -35,6 +41,8 @@ class Selectors:
         """
         if entry.startswith(_TAG):
             return self._by_tag(entry.removeprefix(_TAG))
+        if entry.startswith(_GROUP):
+            return self._by_group(entry.removeprefix(_GROUP))
         if _WILDCARDS.intersection(entry):
             return self._by_pattern(entry)
         if entry not in self._aliases:
@@ -45,6 +53,11 @@ class Selectors:
         if tag not in self._tagged:
             raise UnknownSelector(f"no model has the tag '{tag}'{suggestion(tag, self._tagged)}")
         return frozenset(self._tagged[tag])
+
+    def _by_group(self, group: str) -> frozenset[str]:
+        if group not in self._groups:
+            raise UnknownSelector(f"unknown group '{group}'{suggestion(group, self._groups)}")
+        return self._groups[group]
 
     def _by_pattern(self, pattern: str) -> frozenset[str]:
         found = frozenset(alias for alias in self._aliases if fnmatchcase(alias, pattern))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from tollhouse.policy.documents import Document, Path
-from tollhouse.policy.files import Model, ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.files import KeysFile, Model, ModelsFile, OrgFile, ProvidersFile, TeamFile
 from tollhouse.policy.problems import PolicyProblem
 
 M = TypeVar("M", bound=Model)
@@ -32,3 +32,4 @@ class PolicyTree:
     providers: Source[ProvidersFile]
     models: Source[ModelsFile]
     teams: tuple[Source[TeamFile], ...]
+    keys: tuple[Source[KeysFile], ...] = ()

@@ -1,35 +1,25 @@
-"""Keeps the policy in force current while its files are edited."""
+"""Keeps the policy in force current while its source changes."""
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-
-from watchfiles import awatch
 
 from tollhouse.policy.compiled import Snapshot
-from tollhouse.policy.compiler import load_snapshot
-from tollhouse.policy.loader import policy_files
 from tollhouse.policy.problems import PolicyError
-
-_POLL_SECONDS = 1.0
-_DEBOUNCE_MS = 100  # an editor's save is several events: truncate, write, rename
-
-Fingerprint = tuple[tuple[str, int, int, int, int], ...]
+from tollhouse.policy.source import PolicySource
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a reading of the files found: the snapshot in force, and why it is not theirs.
+    """What a reading of the source found: the snapshot in force, and why it is not the source's.
 
-    `error` is None while it is; `files` then is empty, so that equal policies are equal findings.
+    `error` is None while it is; `read` then is None, so that equal policies are equal findings.
     """
 
     snapshot: Snapshot
     error: PolicyError | None = None
-    files: Fingerprint = ()
+    read: object = None
 
     def says_the_same(self, other: "Finding") -> bool:
         """Whether there is nothing in it that `other` has not told."""
@@ -37,7 +27,7 @@ class Finding:
 
     def _told(self) -> tuple[object, ...]:
         problems = self.error.problems if self.error else None
-        return (self.snapshot.version, problems, self.files)
+        return (self.snapshot.version, problems, self.read)
 
 
 class PolicyHolder:
@@ -47,13 +37,12 @@ class PolicyHolder:
         PolicyError: there is no good policy to begin with.
     """
 
-    def __init__(self, directory: Path, *, allow_demo_keys: bool = False) -> None:
-        self.directory = directory
-        self._allow_demo_keys = allow_demo_keys
+    def __init__(self, source: PolicySource) -> None:
+        self.source = source
         self._reading = threading.Lock()
-        # Taken before the files are read: an edit in between then shows as a difference.
-        self._fingerprint = fingerprint(directory)
-        self._finding = Finding(self._load())
+        # Taken before the policy is read: an edit in between then shows as a difference.
+        self._fingerprint = source.fingerprint()
+        self._finding = Finding(source.load())
 
     @property
     def current(self) -> Snapshot:
@@ -66,42 +55,19 @@ class PolicyHolder:
         return self._finding
 
     def is_stale(self) -> bool:
-        """Whether the files have changed since they were last read, good or bad."""
-        return fingerprint(self.directory) != self._fingerprint
+        """Whether the source has changed since it was last read, good or bad."""
+        return self.source.fingerprint() != self._fingerprint
 
     def reload(self) -> None:
-        """Read the files again, from any thread; a bad policy leaves the last good one in force."""
+        """Read the source again, from any thread; a bad policy leaves the last good one."""
         with self._reading:
-            self._fingerprint = fingerprint(self.directory)
+            self._fingerprint = self.source.fingerprint()
             try:
-                found = Finding(self._load())
+                found = Finding(self.source.load())
             except PolicyError as error:
                 found = Finding(self.current, error, self._fingerprint)
             if not found.says_the_same(self._finding):
                 self._finding = found
-
-    def _load(self) -> Snapshot:
-        return load_snapshot(self.directory, allow_demo_keys=self._allow_demo_keys)
-
-
-def fingerprint(directory: Path) -> Fingerprint:
-    """Name, change and modification time (ns), size and inode of every policy file.
-
-    Symlinks are followed. The change time betrays a write that keeps the modification time.
-    """
-    try:
-        return tuple(_stat(path) for path in policy_files(directory))
-    except OSError:
-        return ()
-
-
-def _stat(path: Path) -> tuple[str, int, int, int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return (str(path), 0, 0, 0, 0)
-    times = (status.st_ctime_ns, status.st_mtime_ns)
-    return (str(path), *times, status.st_size, status.st_ino)
 
 
 async def watch(
@@ -111,15 +77,13 @@ async def watch(
     on_success: Callable[[Snapshot], None],
     on_failure: Callable[[PolicyError], None],
 ) -> None:
-    """Reload whenever the files change, until `stop` is set.
+    """Reload whenever the source changes, until `stop` is set.
 
-    A change is seen at once through the kernel's notifications, and within a second by comparing
-    fingerprints where those are missing (network file systems, exhausted watches, a directory
-    that was replaced). Each new finding is reported once: `on_success` for a snapshot now in
-    force (also when a bad edit was taken back), `on_failure` for a policy that was not taken.
+    Each new finding is reported once: `on_success` for a snapshot now in force (also when a bad
+    edit was taken back), `on_failure` for a policy that was not taken.
     """
     reported = holder.finding
-    async for noticed in _ticks(holder.directory, stop):
+    async for noticed in holder.source.ticks(stop):
         # A notification is believed even if the fingerprint agrees: two writes within one tick
         # of the kernel's clock share their time stamps.
         if noticed or await asyncio.to_thread(holder.is_stale):
@@ -132,20 +96,3 @@ async def watch(
             on_failure(reported.error)
         else:
             on_success(reported.snapshot)
-
-
-async def _ticks(directory: Path, stop: asyncio.Event) -> AsyncIterator[bool]:
-    """At least one tick a second, true when the kernel noticed a change."""
-    with suppress(OSError, RuntimeError):  # no such directory; the kernel's watches are exhausted
-        async for changes in awatch(
-            directory,
-            stop_event=stop,
-            debounce=_DEBOUNCE_MS,
-            rust_timeout=int(_POLL_SECONDS * 1000),
-            yield_on_timeout=True,
-        ):
-            yield bool(changes)
-    while not stop.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _POLL_SECONDS)
-        yield False

@@ -100,6 +100,8 @@ def _other(kind: str, context: Mapping[str, Any], value: Any) -> str:
         return f"must be {context['expected']}"
     if kind == "too_short":
         return "is empty: write at least one"
+    if kind == "too_long":
+        return f"has too many: write at most {context['max_length']}"
     return f"is not valid here ({kind})"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.compiler import load_snapshot
 from tollhouse.policy.problems import PolicyError
+from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.rendering.settings import EnvoySettings
 from tollhouse.rendering.write import render
@@ -28,7 +29,7 @@ def render_watching(
     policies: Path, settings: EnvoySettings, out: Path, seen_as: Path, say: Say
 ) -> None:
     """As `render_once`, and then until a signal; a bad edit changes nothing and is said."""
-    holder = PolicyHolder(policies)
+    holder = PolicyHolder(PolicyDirectory(policies))
 
     def adopt(snapshot: Snapshot) -> None:
         _render(snapshot, settings, out, seen_as, say)

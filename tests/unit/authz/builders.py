@@ -64,6 +64,11 @@ def _stanza(name: str, *lines: str) -> str:
     return "".join(f"      {line}\n" for line in (*first, *(f"  {line}" for line in lines)))
 
 
+def replaced(name: str, until: str = "2026-12-05") -> str:
+    """What a rotation leaves of the key that had this name."""
+    return f"{{sha256: {keys.sha256_hex(key(name))}, valid_until: {until}}}"
+
+
 WEB = f"""\
 team: web
 owner: web-leads
@@ -78,6 +83,8 @@ projects:
 {_stanza("blocked", "blocked: true")}\
 {_stanza("expired", "expires: 2026-11-23")}\
 {_stanza("expiring", "expires: 2026-11-24")}\
+{_stanza("watched", "shadow: {denied_models: [large]}")}\
+{_stanza("rotated", f"previous: [{replaced('old')}, {replaced('older', until='2026-11-23')}]")}\
 """
 
 OPS = f"""\
@@ -92,7 +99,10 @@ projects:
 {_stanza("closed-in")}\
 """
 
-KEY_IDS = ("app", "narrow", "picky", "blocked", "expired", "expiring", "nothing", "closed-in")
+KEY_IDS = (
+    *("app", "narrow", "picky", "blocked", "expired", "expiring", "watched", "rotated", "nothing"),
+    "closed-in",
+)
 
 
 def write_policy(directory: Path, **overrides: str) -> Path:

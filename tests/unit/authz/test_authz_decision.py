@@ -287,3 +287,28 @@ def test_a_parameter_that_names_other_models_is_refused_whoever_asks(
 
 def test_a_parameter_that_only_costs_more_is_no_matter_of_the_key(snapshot: Snapshot) -> None:
     assert isinstance(decide(snapshot, replace(CHAT, unbounded="plugins"), NOW), Granted)
+
+
+def test_a_replaced_key_is_its_successor_until_its_moment_and_not_at_it(snapshot: Snapshot):
+    call, rotated = replace(CHAT, api_key=key("old")), snapshot.keys["rotated"]
+    end = rotated.previous[keys.sha256_hex(key("old"))]
+    small = snapshot.aliases["small"]
+    assert decide(snapshot, call, end - 0.001) == Granted(rotated, small, is_previous=True)
+    ended = decide(snapshot, call, end)
+    assert isinstance(ended, Refused)
+    assert (ended.code, ended.key) == ("key_expired", rotated)
+    assert "key rotated before it was rotated" in ended.message
+    assert "web-leads has it" in ended.message
+
+
+def test_a_replaced_key_changes_nothing_for_its_successor(snapshot: Snapshot):
+    call = replace(CHAT, api_key=key("rotated"))
+    assert decide(snapshot, call, NOW) == Granted(
+        snapshot.keys["rotated"], snapshot.aliases["small"]
+    )
+    refused(snapshot, replace(CHAT, api_key=key("older")), "key_expired")
+
+
+def test_a_rule_in_shadow_lets_the_call_pass(snapshot: Snapshot):
+    call = replace(CHAT, api_key=key("watched"), model="large")
+    assert isinstance(decide(snapshot, call, NOW), Granted)

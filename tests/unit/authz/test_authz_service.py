@@ -110,3 +110,12 @@ async def test_a_model_that_a_client_made_up_never_becomes_a_label(running: Runn
     assert running.counted("model_not_found", "web", "") == 1
     labels = [s.labels for metric in running.registry.collect() for s in metric.samples]
     assert all("made-up" not in each.values() for each in labels)
+
+
+async def test_what_a_rule_in_shadow_would_refuse_is_counted(running: Running):
+    for model in ("large", "small"):
+        facts = {"endpoint": contract.CHAT, "model": model}
+        await running.check(Sent(headers={"authorization": bearer("watched")}, facts=facts))
+    value = running.registry.get_sample_value
+    assert value("tollhouse_authz_would_deny_total", {"team": "web", "alias": "large"}) == 1
+    assert value("tollhouse_authz_would_deny_total", {"team": "web", "alias": "small"}) is None

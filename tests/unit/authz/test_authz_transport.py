@@ -236,3 +236,16 @@ def test_no_answer_holds_the_key_or_its_hash(snapshot: Snapshot):
         assert key("app").encode() not in raw
         assert key("blocked").encode() not in raw
         assert app.sha256.encode() not in raw
+
+
+def test_a_grant_notes_the_rule_in_shadow_that_would_refuse_it(snapshot: Snapshot):
+    told = metadata(answer(snapshot, granted(snapshot, "large", "watched")))
+    assert told["would_deny"] == "the key 'watched' would"
+    assert "would_deny" not in metadata(answer(snapshot, granted(snapshot, "small", "watched")))
+
+
+def test_a_grant_notes_that_it_came_with_a_replaced_key(snapshot: Snapshot):
+    current, answers = granted(snapshot, "small", "rotated"), Answers(snapshot)
+    served = map(answers.serialize, (current, replace(current, is_previous=True)))
+    told = [metadata(CheckResponse.FromString(each)) for each in served]
+    assert [each.get("credential") for each in told] == [None, "previous"]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tollhouse.policy.access import effective_models
 from tollhouse.policy.compiled import ModelRule
 from tollhouse.policy.selectors import Selectors, UnknownSelector
-from tollhouse.policy.teams import effective_models
 
 ALIASES = st.frozensets(st.sampled_from(["a", "b", "c", "d", "e"]))
 RULES = st.tuples(

@@ -178,7 +178,7 @@ VALUES = [
         "models",
         'models:\n  "tag:x": {provider: openai, model: gpt-4o-mini}\n',
         "models.yaml:2:3: 'tag:x' must be letters, digits, '.', '_', ':', '/', '@' or '-',"
-        " beginning with a letter or digit, at most 128, and not begin with 'tag:'",
+        " beginning with a letter or digit, at most 128, and not begin with 'tag:' or 'group:'",
     ),
     Bad(
         "org",
@@ -343,7 +343,7 @@ FILES = [
         "model",
         "models: {}\n",
         "model.yaml:1:1: unknown policy file: a policy is org.yaml, providers.yaml, models.yaml"
-        " and teams/*.yaml",
+        ", teams/*.yaml and keys/*.yaml",
     ),
 ]
 

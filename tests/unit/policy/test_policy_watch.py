@@ -13,6 +13,7 @@ import pytest
 from tests.support.policy import write_tree
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.problems import PolicyError
+from tollhouse.policy.source import Fingerprint, PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder, watch
 
 DEADLINE_SECONDS = 10.0
@@ -38,7 +39,7 @@ class Watcher:
 
 @asynccontextmanager
 async def watched(directory: Path) -> AsyncIterator[Watcher]:
-    watcher, stop = Watcher(PolicyHolder(directory)), asyncio.Event()
+    watcher, stop = Watcher(PolicyHolder(PolicyDirectory(directory))), asyncio.Event()
     put = watcher.reports.put_nowait
     task = asyncio.create_task(watch(watcher.holder, stop, on_success=put, on_failure=put))
     try:
@@ -56,11 +57,11 @@ def replace(path: Path, text: str) -> None:
 
 def test_a_holder_does_not_begin_with_a_bad_policy(tmp_path: Path):
     with pytest.raises(PolicyError):
-        PolicyHolder(write_tree(tmp_path, org=BAD))
+        PolicyHolder(PolicyDirectory(write_tree(tmp_path, org=BAD)))
 
 
 def test_a_reload_puts_a_good_policy_in_force(tmp_path: Path):
-    holder = PolicyHolder(write_tree(tmp_path))
+    holder = PolicyHolder(PolicyDirectory(write_tree(tmp_path)))
     write_tree(tmp_path, org="org: second\n")
     assert holder.is_stale()
     holder.reload()
@@ -68,7 +69,7 @@ def test_a_reload_puts_a_good_policy_in_force(tmp_path: Path):
 
 
 def test_a_bad_policy_keeps_the_last_good_one_in_force(tmp_path: Path):
-    holder = PolicyHolder(write_tree(tmp_path))
+    holder = PolicyHolder(PolicyDirectory(write_tree(tmp_path)))
     before = holder.current
     write_tree(tmp_path, org=BAD)
     holder.reload()
@@ -77,7 +78,7 @@ def test_a_bad_policy_keeps_the_last_good_one_in_force(tmp_path: Path):
 
 
 def test_a_removed_policy_directory_keeps_the_last_good_one_in_force(tmp_path: Path):
-    holder = PolicyHolder(write_tree(tmp_path / "p"))
+    holder = PolicyHolder(PolicyDirectory(write_tree(tmp_path / "p")))
     before = holder.current
     shutil.rmtree(tmp_path / "p")
     holder.reload()
@@ -86,7 +87,7 @@ def test_a_removed_policy_directory_keeps_the_last_good_one_in_force(tmp_path: P
 
 
 def test_the_same_failure_is_new_only_once(tmp_path: Path):
-    holder = PolicyHolder(write_tree(tmp_path))
+    holder = PolicyHolder(PolicyDirectory(write_tree(tmp_path)))
     write_tree(tmp_path, org=BAD)
     holder.reload()
     first = holder.finding
@@ -95,7 +96,7 @@ def test_the_same_failure_is_new_only_once(tmp_path: Path):
 
 
 def test_another_failure_is_new(tmp_path: Path):
-    holder = PolicyHolder(write_tree(tmp_path))
+    holder = PolicyHolder(PolicyDirectory(write_tree(tmp_path)))
     write_tree(tmp_path, org=BAD)
     holder.reload()
     first = holder.finding
@@ -105,7 +106,7 @@ def test_another_failure_is_new(tmp_path: Path):
 
 
 def test_taking_a_bad_edit_back_is_a_change_although_the_version_is_the_same(tmp_path: Path):
-    holder = PolicyHolder(write_tree(tmp_path))
+    holder = PolicyHolder(PolicyDirectory(write_tree(tmp_path)))
     version = holder.current.version
     write_tree(tmp_path, org=BAD)
     holder.reload()
@@ -117,7 +118,7 @@ def test_taking_a_bad_edit_back_is_a_change_although_the_version_is_the_same(tmp
 
 
 def test_reading_unchanged_files_again_is_no_change(tmp_path: Path):
-    holder = PolicyHolder(write_tree(tmp_path))
+    holder = PolicyHolder(PolicyDirectory(write_tree(tmp_path)))
     before = holder.finding
     holder.reload()
     assert holder.finding is before
@@ -134,7 +135,7 @@ async def test_what_somebody_else_reloaded_is_reported_all_the_same(tmp_path: Pa
 
 def test_a_holder_told_to_allow_demo_keys_does_so_after_a_reload_too(tmp_path: Path):
     example = shutil.copytree(Path(__file__).parents[3] / "policies", tmp_path / "p")
-    holder = PolicyHolder(example, allow_demo_keys=True)
+    holder = PolicyHolder(PolicyDirectory(example, allow_demo_keys=True))
     holder.reload()
     assert all(key.blocked_at is None for key in holder.current.keys.values())
 
@@ -185,7 +186,7 @@ async def test_a_replaced_directory_is_seen_though_the_kernel_watches_the_old_on
 
 
 async def test_a_directory_that_cannot_be_watched_is_polled(tmp_path: Path):
-    holder = PolicyHolder(write_tree(tmp_path / "p"))
+    holder = PolicyHolder(PolicyDirectory(write_tree(tmp_path / "p")))
     (tmp_path / "p").rename(tmp_path / "away")
     stop, reports = asyncio.Event(), asyncio.Queue[Snapshot | PolicyError]()
     put = reports.put_nowait
@@ -200,7 +201,7 @@ async def test_a_directory_that_cannot_be_watched_is_polled(tmp_path: Path):
 
 
 async def test_an_edit_made_before_the_watch_began_is_seen(tmp_path: Path):
-    holder = PolicyHolder(write_tree(tmp_path))
+    holder = PolicyHolder(PolicyDirectory(write_tree(tmp_path)))
     write_tree(tmp_path, org="org: second\n")
     stop, reports = asyncio.Event(), asyncio.Queue[Snapshot | PolicyError]()
     put = reports.put_nowait
@@ -224,7 +225,7 @@ async def test_a_bad_edit_is_reported_once_and_its_repair_too(tmp_path: Path):
 
 def test_a_write_that_keeps_time_size_and_inode_makes_the_policy_stale(tmp_path: Path):
     path = write_tree(tmp_path, org="org: aaaa\n") / "org.yaml"
-    status, holder = path.stat(), PolicyHolder(tmp_path)
+    status, holder = path.stat(), PolicyHolder(PolicyDirectory(tmp_path))
     path.write_text("org: bbbb\n")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     after = path.stat()
@@ -233,15 +234,15 @@ def test_a_write_that_keeps_time_size_and_inode_makes_the_policy_stale(tmp_path:
     assert holder.is_stale()
 
 
-class SameStamps(PolicyHolder):
+class SameStamps(PolicyDirectory):
     """A policy whose files carry the same stamps whatever is written to them."""
 
-    def is_stale(self) -> bool:
-        return False
+    def fingerprint(self) -> Fingerprint:
+        return ()
 
 
 async def test_a_notification_is_believed_though_the_stamps_are_alike(tmp_path: Path):
-    holder, reported = SameStamps(write_tree(tmp_path)), asyncio.Event()
+    holder, reported = PolicyHolder(SameStamps(write_tree(tmp_path))), asyncio.Event()
     stop = asyncio.Event()
     task = asyncio.create_task(
         watch(holder, stop, on_success=lambda _: reported.set(), on_failure=lambda _: None)
@@ -260,7 +261,7 @@ async def test_a_notification_is_believed_though_the_stamps_are_alike(tmp_path: 
 
 
 async def test_a_watch_can_be_cancelled(tmp_path: Path):
-    holder = PolicyHolder(write_tree(tmp_path))
+    holder = PolicyHolder(PolicyDirectory(write_tree(tmp_path)))
     task = asyncio.create_task(
         watch(holder, asyncio.Event(), on_success=lambda _: None, on_failure=lambda _: None)
     )

@@ -187,6 +187,8 @@ def test_a_duration_says_the_milliseconds_exactly(milliseconds: int) -> None:
         (TEAM, "key:a:b", "key a:b"),
         (TEAM, "key:web-1@small", "key web-1 for model small"),
         (TEAM, "team@openai/gpt@4", "team web for model openai/gpt@4"),
+        (TEAM, "project:site#staging", "environment staging of project site"),
+        (TEAM, "team#staging", "environment staging of team web"),
     ],
 )
 def test_a_scope_is_named_as_people_know_it(slot: Slot, scope: str, words: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit_service.claims import bound, scope_name
-from ratelimit_service.ledger.types import LARGEST_AMOUNT, ScopeClaim, Slot, UsageRow
+from ratelimit_service.claims import bound, claimed_slots, scope_name
+from ratelimit_service.ledger.types import LARGEST_AMOUNT, ScopeClaim, Slot, SlotClaim, UsageRow
 from ratelimit_service.reservation import RequestSize
 from tests.unit.ratelimit.builders import KEY_ID, REQUEST_ID, claim_of, size, snapshot_of
 from tollhouse import contract
@@ -155,3 +155,23 @@ def test_limits_of_a_key_with_one_model_are_counted_beside_those_of_the_key(
 
 def test_the_history_counts_a_call_under_project_key_and_alias(tmp_path: Path) -> None:
     assert claim_of(snapshot_of(tmp_path)).row == UsageRow("site", KEY_ID, "small", 400)
+
+
+def test_environments_are_counted_in_the_slots_of_their_levels(tmp_path: Path) -> None:
+    """Each slot is asked once, whatever it counts."""
+    limits = Limits(requests_per_minute=5)
+    scopes = [
+        Scope("key", "web-1", Limits(), None),
+        Scope("team", "web", Limits(), None),
+        Scope("org", "acme", limits, None),
+        Scope("project", "site", limits, None, env="staging"),
+        Scope("team", "web", limits, None, env="staging"),
+        Scope("org", "acme", limits, None, env="staging"),
+    ]
+    of_team = (ScopeClaim("key:web-1"), ScopeClaim("team"))
+    of_env = (ScopeClaim("project:site#staging", limits), ScopeClaim("team#staging", limits))
+    of_org = (ScopeClaim("org", limits), ScopeClaim("org#staging", limits))
+    assert claimed_slots("web", scopes) == (
+        SlotClaim(Slot("team", "web"), (*of_team, *of_env)),
+        SlotClaim(Slot("org", "acme"), of_org),
+    )

@@ -32,6 +32,7 @@ from tests.unit.ratelimit.builders import (
     write_policy,
 )
 from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder
 from tollhouse.serving.readiness import Readiness
 
@@ -64,7 +65,7 @@ class House:
 
 def house(policies: Path, ledger: Ledger) -> House:
     registry, readiness = CollectorRegistry(), Readiness()
-    holder = PolicyHolder(policies)
+    holder = PolicyHolder(PolicyDirectory(policies))
     chores = (RefusalCounter(holder, ledger).flush,)
     keeping = Housekeeping(holder, ledger, Metrics(registry), readiness, chores)
     return House(keeping, holder, readiness, registry)

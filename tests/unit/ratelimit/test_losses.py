@@ -21,6 +21,7 @@ from ratelimit_service.spool import StateError
 from tests.ledger.builders import TEAM, FakeClock
 from tests.support.redis import RedisProcess
 from tests.unit.ratelimit.builders import claim_of, sample, write_policy
+from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder
 from tollhouse.serving.readiness import Readiness
 
@@ -45,7 +46,11 @@ class Watch:
 def watch(tmp_path: Path, fragile: Ledger) -> Callable[..., Watch]:
     def on(choice: str = "deny", file: Path | None = None) -> Watch:
         policies = write_policy(tmp_path / "policies", org_fields=f"on_store_outage: {choice}")
-        holder, registry, readiness = PolicyHolder(policies), CollectorRegistry(), Readiness()
+        holder, registry, readiness = (
+            PolicyHolder(PolicyDirectory(policies)),
+            CollectorRegistry(),
+            Readiness(),
+        )
         known = KnownSlots(file)
         losses = Losses(holder, fragile, Metrics(registry), readiness, known)
         return Watch(losses, known, readiness, registry, holder)

@@ -37,6 +37,7 @@ from tests.unit.ratelimit.builders import (
     write_policy,
 )
 from tollhouse.money import Usage
+from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder
 
 
@@ -76,7 +77,7 @@ class Desk:
 def desk(policies: Path, ledger: Ledger) -> Desk:
     registry = CollectorRegistry()
     given_back: list[Withdrawal] = []
-    holder = PolicyHolder(policies)
+    holder = PolicyHolder(PolicyDirectory(policies))
     replica = Replica()
     admission = Admission(holder, ledger, Metrics(registry), replica, given_back.append)
     return Desk(admission, registry, given_back, replica)
@@ -344,7 +345,7 @@ async def test_a_caller_whose_last_call_has_just_ended_is_not_refused_for_it(
     tmp_path: Path, ledger: Ledger
 ) -> None:
     at = desk(write_policy(tmp_path, key="max_parallel_requests: 1"), ledger)
-    snapshot = PolicyHolder(tmp_path).current
+    snapshot = PolicyHolder(PolicyDirectory(tmp_path)).current
     running = claim_of(snapshot)
     await ledger.admit(running)
     asking = asyncio.create_task(at.reserved())

@@ -19,6 +19,7 @@ from google.protobuf.json_format import MessageToDict
 from prometheus_client import CollectorRegistry
 
 from ratelimit_service.admission import Admission
+from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.refusals import RefusalCounter
@@ -31,6 +32,7 @@ from tests.unit.ratelimit.builders import (
     KEY_ID,
     PRICE_LABELS,
     REQUEST_ID,
+    RESERVATION,
     logged,
     rate_limit_request,
     sample,
@@ -39,6 +41,7 @@ from tests.unit.ratelimit.builders import (
     until_spend,
     write_policy,
 )
+from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder
 
 FACTS = {
@@ -92,7 +95,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(policies: Path, ledger: Ledger, socket: Path) -> AsyncIterator[Served]:
-    registry, holder = CollectorRegistry(), PolicyHolder(policies)
+    registry, holder = CollectorRegistry(), PolicyHolder(PolicyDirectory(policies))
     metrics = Metrics(registry)
     replica, refusals = Replica(), RefusalCounter(holder, ledger)
     settler = Settler(holder, ledger, metrics, replica)
@@ -138,7 +141,8 @@ async def test_an_entry_that_cannot_be_read_does_not_end_the_stream(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
     unreadable = logged(price={**PRICE_LABELS, "input_per_million": "a secret"})
-    await served.log(unreadable, logged(reservation=None), logged())
+    fresh = {**RESERVATION, "reservation_id": new_reservation_id()}
+    await served.log(unreadable, logged(reservation=None), logged(reservation=fresh))
     await until(lambda: served.settled("unknown"), "the settlement")
     assert [one.getMessage() for one in caplog.records] == [
         "an access-log entry cannot be settled: ValueError"

@@ -15,6 +15,7 @@ from ratelimit_service.refusals import RefusalCounter
 from ratelimit_service.settlement import RefusedEntry
 from tests.support.redis import RedisProcess
 from tests.unit.ratelimit.builders import KEY_ID, STARTED, write_policy
+from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder
 
 DAY = "2026-11-24"
@@ -25,7 +26,9 @@ def refused(code: str, alias: str = "small", started_at: float = STARTED) -> Ref
 
 
 def counter(directory: Path, ledger: Ledger, org_fields: str = "") -> RefusalCounter:
-    holder = PolicyHolder(write_policy(directory / "policies", org_fields=org_fields))
+    holder = PolicyHolder(
+        PolicyDirectory(write_policy(directory / "policies", org_fields=org_fields))
+    )
     return RefusalCounter(holder, ledger)
 
 

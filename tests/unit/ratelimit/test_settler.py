@@ -40,6 +40,7 @@ from tests.unit.ratelimit.builders import (
     write_policy,
 )
 from tollhouse.money import Usage
+from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder
 
 __all__ = ["redis_cluster"]
@@ -86,7 +87,7 @@ def open_office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
     def at(ledger: Ledger, replica: Replica | None = None) -> Office:
         registry = CollectorRegistry()
-        holder = PolicyHolder(write_policy(tmp_path / "policies"))
+        holder = PolicyHolder(PolicyDirectory(write_policy(tmp_path / "policies")))
         settler = Settler(holder, ledger, Metrics(registry), replica or Replica())
         return Office(settler, registry, holder, ledger)
 
