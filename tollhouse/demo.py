@@ -7,8 +7,19 @@ They are printed here for everyone to read, so the compiler blocks them everywhe
 from tollhouse.keys import sha256_hex, with_checksum
 
 DEMO_KEYS: dict[str, str] = {
-    "marketing-website-prod-1": with_checksum("demoMarketingWebsiteKeyIsPublic1"),
-    "research-notebooks-dev-1": with_checksum("demoResearchNotebooksKeyIsPublic"),
+    key_id: with_checksum(body)
+    for key_id, body in {
+        "marketing-website-prod-1": "demoMarketingWebsiteKeyIsPublic1",
+        "marketing-website-staging-1": "demoMarketingStagingKeyIsPublic1",
+        "research-notebooks-staging-1": "demoResearchNotebooksKeyIsPublic",
+        "research-evaluations-prod-1": "demoResearchEvalsKeyIsPublic0001",
+        "support-triage-prod-1": "demoSupportTriageKeyIsPublic0001",
+        "support-triage-staging-1": "demoSupportStagingKeyIsPublic001",
+        "support-drafts-prod-1": "demoSupportDraftsKeyIsPublic0001",
+        "sales-call-notes-prod-1": "demoSalesCallNotesKeyIsPublic001",
+        "engineering-assistant-prod-1": "demoEngineeringAssistKeyIsPublic",
+        "engineering-ci-staging-1": "demoEngineeringPipelineKeyPublic",
+    }.items()
 }
 """Key id to demo key."""
 

@@ -30,7 +30,13 @@ T = TypeVar("T")
 START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 # What would make a test depend on its machine: real providers, a shared Redis.
-_UNSET = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MISTRAL_API_KEY", "REDIS_URL")
+_UNSET = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "MISTRAL_API_KEY",
+    "INTERNAL_API_KEY",
+    "REDIS_URL",
+)
 
 
 def test_key(name: str) -> str:

@@ -84,7 +84,7 @@ def test_check_lists_every_problem_with_its_place_and_fails(tmp_path: Path) -> N
     assert shown.stderr.splitlines() == [
         "tree/org.yaml:100:6: 'org' must be text, not a list",
         "tree/teams/web.yaml:2:1: unknown field 'x'; known: allowed_models, blocked,"
-        " denied_models, limits, model_limits, owner, projects, team",
+        " denied_models, environments, limits, model_limits, owner, projects, shadow, team",
         "2 problem(s): this policy would not be taken.",
     ]
     assert (shown.returncode, shown.stdout) == (1, "")

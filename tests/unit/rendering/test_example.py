@@ -26,7 +26,7 @@ from tollhouse.rendering import Address, EnvoySettings, render
 
 ROOT = EXAMPLE_POLICIES.parent
 EXAMPLE = ROOT / "envoy" / "example"
-PROVIDERS = ("anthropic", "mistral", "openai")
+PROVIDERS = ("anthropic", "internal", "mistral", "openai")
 
 
 def files(folder: Path) -> dict[str, str]:
