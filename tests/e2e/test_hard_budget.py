@@ -30,6 +30,9 @@ TAKEN = PRICE.cost(Usage(10, 12))
 # The last call needs room for its worst case; all before it have settled for what they took.
 BUDGET = (PAID_FOR - 1) * TAKEN + WORST
 
+# A thousand callers on a busy machine can keep the ledger waiting for longer than its deadline.
+RETRYABLE = {"budget_reserved", "ledger_unavailable"}
+
 SCOPES = ("key:{}", "project:site", "team")
 
 
@@ -76,7 +79,7 @@ async def spends(ledger: Ledger, name: str) -> set[tuple[int, int]]:
 
 
 async def call(client: httpx.AsyncClient, name: str, *, patient: bool) -> str:
-    """One call; a patient caller asks again while only running calls stand in the way."""
+    """One call; a patient caller asks again where the refusal says that it may."""
     while True:
         answer = await client.post(
             "/v1/chat/completions",
@@ -84,7 +87,7 @@ async def call(client: httpx.AsyncClient, name: str, *, patient: bool) -> str:
             headers={"authorization": f"Bearer {test_key(name)}"},
         )
         code = answer.headers["x-tollhouse-decision"]
-        if code != "budget_reserved" or not patient:
+        if code not in RETRYABLE or not patient:
             return str(code)
         await asyncio.sleep(0.2)  # a fifth of what the refusal advises
 
@@ -150,7 +153,7 @@ async def test_a_crowd_that_does_not_try_again_never_gets_beyond_the_budget(
     spent = await settled_spend(gateway, "hasty", int(before) + answers["allowed"])
 
     assert 0 < answers["allowed"] <= PAID_FOR
-    assert set(answers) <= {"allowed", "budget_reserved", "budget_exceeded"}
+    assert set(answers) <= {"allowed", "budget_exceeded", *RETRYABLE}
     assert spent == billed(gateway) == answers["allowed"] * TAKEN
     assert most <= BUDGET
     with capsys.disabled():
