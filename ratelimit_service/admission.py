@@ -28,6 +28,10 @@ log = logging.getLogger("ratelimit_service.admission")
 # Envoy sends the end of a call up to 20 ms later. A client whose calls follow one another must not
 # meet its own last call.
 _PATIENCE_SECONDS = (0.03, 0.06)
+_UNCOUNTABLE = (
+    "The call could take more than this gateway can reserve: at most 8,796 USD and nine million "
+    "million tokens. Send a smaller max_completion_tokens, n, or fewer files."
+)
 _DEGRADED: Headers = [("x-tollhouse-degraded", "ledger")]
 
 
@@ -95,7 +99,10 @@ class Admission:
         snapshot, key, alias = await self._grant(call.key_id, call.alias)
         if uncovered := not_covered(call.size, snapshot.scopes(key, alias)):
             return self._not_covered(uncovered, key, alias)
-        asked = self._asked(call, snapshot, key, alias)
+        worst = bound(snapshot, alias, call.size)
+        if not worst.is_countable:
+            return self._uncountable(key, alias)
+        asked = self._asked(call, snapshot, key, alias, worst)
         try:
             outcome, degraded = await self._ask_patiently(asked)
         except LedgerError as error:
@@ -109,8 +116,9 @@ class Admission:
         self._require_known(asked, outcome)
         return self._reserved(asked, outcome, degraded=degraded)
 
-    def _asked(self, call: Call, snapshot: Snapshot, key: Key, alias: Alias) -> _Asked:
-        worst = bound(snapshot, alias, call.size)
+    def _asked(
+        self, call: Call, snapshot: Snapshot, key: Key, alias: Alias, worst: Bound
+    ) -> _Asked:
         asked = claim(
             snapshot,
             key,
@@ -126,7 +134,8 @@ class Admission:
         """Where only running calls stand in the way, the last of them may have just ended."""
         answer = await self._ask(asked)
         for seconds in _PATIENCE_SECONDS:
-            if isinstance(answer[0], Admitted) or not answer[0].held_only:
+            # What could not be returned is given back by its id, and a second claim with it.
+            if isinstance(answer[0], Admitted) or answer[0].unreturned or not answer[0].held_only:
                 break
             await asyncio.sleep(seconds)
             answer = await self._ask(asked)
@@ -199,6 +208,11 @@ class Admission:
         self._count(PARAMETER_NOT_ALLOWED, key, alias)
         told = Refusal(PARAMETER_NOT_ALLOWED, uncovered.message, [], uncovered.parameter)
         return Limited(told, uncovered.scope.where, 0, 0)
+
+    def _uncountable(self, key: Key, alias: Alias) -> Limited:
+        self._count(PARAMETER_NOT_ALLOWED, key, alias)
+        told = Refusal(PARAMETER_NOT_ALLOWED, _UNCOUNTABLE, [], "max_completion_tokens")
+        return Limited(told, f"model {alias.name}", 0, 0)
 
     def _count(self, decision: str, key: Key, alias: Alias) -> None:
         self._metrics.admissions.labels(decision, key.team, alias.name).inc()

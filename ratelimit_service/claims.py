@@ -29,18 +29,19 @@ class Bound:
 
     @property
     def tokens(self) -> int:
-        """Input and output together, at most what the ledger counts exactly."""
-        return min(self.usage.input_tokens + self.usage.output_tokens, LARGEST_AMOUNT)
+        """Input and output together."""
+        return self.usage.input_tokens + self.usage.output_tokens
+
+    @property
+    def is_countable(self) -> bool:
+        """Whether the ledger can reserve as much. A hostile body claims any number of pictures."""
+        return max(self.tokens, self.cost) <= LARGEST_AMOUNT
 
 
 def bound(snapshot: Snapshot, alias: Alias, size: RequestSize) -> Bound:
-    """The worst case of a call of this size.
-
-    A hostile body can claim thousands of pictures: past what the ledger counts exactly, it is
-    simply the largest amount there is.
-    """
+    """The worst case of a call of this size."""
     usage = worst_case(size, alias, snapshot.org)
-    return Bound(usage, min(alias.price.cost(usage) if alias.price else 0, LARGEST_AMOUNT))
+    return Bound(usage, alias.price.cost(usage) if alias.price else 0)
 
 
 def claim(  # noqa: PLR0913 - the facts of one call, each once

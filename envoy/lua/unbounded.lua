@@ -22,10 +22,12 @@ M.PARAMETERS = {
   "cached_content", -- Gemini: a prompt kept by the provider
   "chat_template", -- vLLM: a program that writes the prompt
   "data_sources", -- Azure: text is searched and added to the prompt
+  "deferred", -- xAI: the answer is fetched by another call, and reports its usage there
   "enable_search", -- Qwen: billed by the search
   "extra_body", -- Gemini: holds cached_content
   "mm_processor_kwargs", -- vLLM: how many tokens a picture makes
   "plugins", -- OpenRouter: billed by the search or the page
+  "provider", -- OpenRouter: which host answers, each at its own price
   "search_parameters", -- xAI: billed by the source
   "web_search_options", -- OpenAI: billed by the search
 }

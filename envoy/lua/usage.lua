@@ -4,6 +4,10 @@
 -- reasoning_tokens (part of the output), in tokens. A count that is absent, or not a non-negative
 -- integer, is nil; when neither input nor output is known there is no table at all, so that the
 -- ledger estimates instead of charging nothing.
+--
+-- Some providers report reasoning beside completion_tokens, not in it (xAI), or nowhere but in
+-- total_tokens (Gemini behind adapters). All bill it as output: what the total has beyond the
+-- prompt is output.
 
 local json = require("json")
 
@@ -32,6 +36,13 @@ local function count(s, member)
   return member and json.integer(s, member.value_start, member.value_end)
 end
 
+local function output_of(stated, total, prompt)
+  if not total or not prompt then
+    return stated
+  end
+  return math.max(stated or 0, total - prompt)
+end
+
 -- The usage table of the object s[first..last], in the names of chat completions or of responses.
 function M.from_object(s, first, last)
   local members, stop = json.members(s, first)
@@ -41,9 +52,12 @@ function M.from_object(s, first, last)
   local own = by_key(members)
   local input = object_at(s, own.prompt_tokens_details or own.input_tokens_details)
   local output = object_at(s, own.completion_tokens_details or own.output_tokens_details)
+  local prompt = count(s, own.prompt_tokens or own.input_tokens)
   local usage = {
-    input_tokens = count(s, own.prompt_tokens or own.input_tokens),
-    output_tokens = count(s, own.completion_tokens or own.output_tokens),
+    input_tokens = prompt,
+    output_tokens = output_of(
+      count(s, own.completion_tokens or own.output_tokens), count(s, own.total_tokens), prompt
+    ),
     cached_input_tokens = count(s, input.cached_tokens),
     reasoning_tokens = count(s, output.reasoning_tokens),
   }

@@ -2,6 +2,7 @@
 
 LedgerError
 ├── LedgerUnavailable   the store cannot answer now: down, slow, loading, read-only, out of memory
+│   └── LedgerMoving    a cluster is moving the slot to another master
 └── LedgerClockError    the store's clock is more than a day from the caller's
 
 No message carries a key, an amount or a reservation id.
@@ -18,6 +19,10 @@ class LedgerUnavailable(LedgerError):
     After a failed `admit` the reservation may exist: `withdraw` or `settle` it, or leave it to its
     lease. Every call but `admit` may simply be repeated, and so may `admit` with the same id.
     """
+
+
+class LedgerMoving(LedgerUnavailable):
+    """A cluster is moving this slot to another master: nothing was done, others are well."""
 
 
 class LedgerClockError(LedgerError):

@@ -35,6 +35,10 @@ function commands.HEXISTS(key, field)
   return get(key, field) and 1 or 0
 end
 
+function commands.EXISTS(key)
+  return db[key] and 1 or 0
+end
+
 function commands.HSET(key, ...)
   local pairs_of = { ... }
   for place = 1, #pairs_of, 2 do

@@ -10,18 +10,24 @@ from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     ClusterError,
     ConnectionError,
+    MovedError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     RedisError,
     TimeoutError,
-    TryAgainError,
 )
 
-from ratelimit_service.ledger.errors import LedgerClockError, LedgerError, LedgerUnavailable
+from ratelimit_service.ledger.errors import (
+    LedgerClockError,
+    LedgerError,
+    LedgerMoving,
+    LedgerUnavailable,
+)
 from ratelimit_service.ledger.scripts import ScriptCall
 
 StoreClient: TypeAlias = Redis | RedisCluster
@@ -33,12 +39,12 @@ STORE_ERRORS = (RedisError, RedisClusterException, OSError)
 
 _AWAY = (
     *(ConnectionError, TimeoutError, ClusterError, RedisClusterException, OSError),
-    *(OutOfMemoryError, ReadOnlyError, TryAgainError),
+    *(OutOfMemoryError, ReadOnlyError),
 )
 # What has no class of its own, or is wrapped in the error of a script, is known by its text.
-_TELLING = re.compile(
-    r"\b(CLOCK|OOM|READONLY|MISCONF|BUSY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOREPLICAS)\b"
-)
+_TELLING = re.compile(r"\b(CLOCK|OOM|READONLY|MISCONF|BUSY|CLUSTERDOWN|MASTERDOWN|NOREPLICAS)\b")
+# Some keys of the slot are here and some are there: see the probe in scripts/prelude.lua.
+_MOVING = re.compile(r"TRYAGAIN|non local key")
 
 
 def open_redis(url: str, *, timeout_seconds: float = 0.25) -> StoreClient:
@@ -96,11 +102,14 @@ async def run_scripts(client: StoreClient, calls: Sequence[ScriptCall]) -> list[
     Raises one of STORE_ERRORS if the pipeline as a whole fails.
     """
     replies = await _pipeline(client, "EVALSHA", calls)
-    # A server that was restarted has forgotten the scripts. EVAL teaches it again.
-    forgotten = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-    if forgotten:
-        again = await _pipeline(client, "EVAL", [calls[at] for at in forgotten])
-        for at, reply in zip(forgotten, again, strict=True):
+    # A server that was restarted has forgotten the scripts, one that a slot has moved to may never
+    # have heard them. EVAL teaches them again.
+    anew = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError | MovedError)]
+    if any(isinstance(replies[at], MovedError) for at in anew) and isinstance(client, RedisCluster):
+        await client.nodes_manager.initialize()
+    if anew:
+        again = await _pipeline(client, "EVAL", [calls[at] for at in anew])
+        for at, reply in zip(anew, again, strict=True):
             replies[at] = reply
     return replies
 
@@ -110,17 +119,23 @@ async def _pipeline(client: StoreClient, command: str, calls: Sequence[ScriptCal
     for call in calls:
         script = call.script.sha if command == "EVALSHA" else call.script.source
         pipeline.execute_command(command, script, len(call.keys), *call.keys, *call.args)
-    replies: list[object] = await pipeline.execute(raise_on_error=False)
+    # Redirections are not followed: a script that is sent to where a slot is moving (ASK) reads
+    # counters that have not arrived as 0.
+    once = {"allow_redirections": False} if isinstance(client, RedisCluster) else {}
+    replies: list[object] = await pipeline.execute(raise_on_error=False, **once)
     return replies
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether the store could not answer, rather than would not."""
-    return isinstance(translated(error), LedgerUnavailable)
+    """Whether a server could not answer, rather than would not, or not for this slot."""
+    found = translated(error)
+    return isinstance(found, LedgerUnavailable) and not isinstance(found, LedgerMoving)
 
 
 def translated(error: Exception) -> LedgerError:
     """The ledger's error for one of the store's."""
+    if isinstance(error, AskError) or _MOVING.search(str(error)):
+        return LedgerMoving("the store is unavailable (the slot is moving)")
     if isinstance(error, _AWAY):
         return LedgerUnavailable(f"the store is unavailable ({type(error).__name__})")
     reason = _TELLING.search(str(error))

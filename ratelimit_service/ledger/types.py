@@ -1,8 +1,10 @@
 """The words of the ledger: what is claimed, what is answered, what is settled.
 
 Units: tokens are whole tokens, money is whole nano-dollars (10^-9 USD), waits are milliseconds,
-`resets_at` is epoch seconds. Amounts stay below 2**53, the largest whole number that a Redis
-script (whose numbers are doubles) keeps exact; that is 9 million dollars for one request.
+`resets_at` is epoch seconds. Limits stay below 2**53, the largest whole number that a Redis
+script (whose numbers are doubles) keeps exact. What one request takes stays far below, so that the
+sum of a million of them is a number that HINCRBY (64 bits) can hold: it fails beyond, in the middle
+of a script. 2**43 is 8,796 USD, or nine million million tokens.
 """
 
 import re
@@ -14,7 +16,8 @@ from typing import Literal, get_args
 from ratelimit_service.ledger.periods import Periods
 from tollhouse.policy.compiled import Limits
 
-LARGEST_AMOUNT = 2**53 - 1
+LARGEST_LIMIT = 2**53 - 1
+LARGEST_AMOUNT = 2**43
 
 SlotKind = Literal["team", "org", "alias"]
 OnLost = Literal["charge", "release"]
@@ -56,9 +59,9 @@ def _require_id(reservation_id: str) -> None:
         raise ValueError("a reservation id is 32 lower-case hex digits")
 
 
-def _require_amount(field: str, amount: int) -> None:
-    if not 0 <= amount <= LARGEST_AMOUNT:
-        raise ValueError(f"{field} must lie between 0 and {LARGEST_AMOUNT}")
+def _require_amount(field: str, amount: int, most: int = LARGEST_AMOUNT) -> None:
+    if not 0 <= amount <= most:
+        raise ValueError(f"{field} must lie between 0 and {most}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class ScopeClaim:
     def __post_init__(self) -> None:
         _require_name(self.scope)
         for name in get_args(LimitName):
-            _require_amount("limit", limit_of(self.limits, name) or 0)
+            _require_amount("limit", limit_of(self.limits, name) or 0, LARGEST_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)

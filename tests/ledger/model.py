@@ -24,7 +24,6 @@ from ratelimit_service.ledger.types import (
 )
 
 SWEPT_BY_ADMISSION = 16
-LATE_MS = 200
 THREE_DAYS_MS = 3 * 86_400_000
 WINDOW_SECONDS = 62
 
@@ -143,7 +142,7 @@ class SlotModel:
         """Take the claim, or say why not; "ended" if it was given back before it came."""
         id_ = claim.reservation_id
         ended = id_ in self.withdrawn | self.done | self.expired.keys()
-        if ended and micros // 1000 - id_millis(id_) > LATE_MS:
+        if ended:
             return "ended"
         self.sweep(micros // 1000, SWEPT_BY_ADMISSION)
         if id_ in self.holds:

@@ -6,8 +6,14 @@ import pytest
 
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
-from ratelimit_service.ledger.types import Admitted, RefusalKind, Refused
-from tests.ledger.builders import PATIENT, SCOPES, FakeClock, claim, limit
+from ratelimit_service.ledger.types import (
+    LARGEST_AMOUNT,
+    Admitted,
+    RefusalKind,
+    Refused,
+    SettleOutcome,
+)
+from tests.ledger.builders import PATIENT, SCOPES, TEAM, FakeClock, claim, limit, settlement
 from tollhouse.policy.compiled import Limits
 
 ASKED = 200
@@ -35,6 +41,20 @@ async def test_exactly_as_many_of_200_concurrent_claims_pass_as_the_limit_has_ro
     refused = [each for each in answers if isinstance(each, Refused)]
     assert len(admitted) == FITTING
     assert {(each.kind, each.slot, each.scope) for each in refused} == {(kind, *SCOPES[level])}
+
+
+async def test_the_sum_of_what_a_thousand_hostile_calls_hold_can_still_be_counted(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    """HINCRBY fails beyond 64 bits, and would in the middle of a script."""
+    hostile = [
+        claim(tokens=LARGEST_AMOUNT, cost=LARGEST_AMOUNT, id_ms=clock.millis) for _ in range(1_100)
+    ]
+    await asyncio.gather(*(ledger.admit(each) for each in hostile))
+    ended = [settlement(each, tokens=1, cost=1) for each in hostile]
+
+    assert {await ledger.settle(each) for each in ended} == {SettleOutcome.SETTLED}
+    assert await ledger.spend(TEAM, "team", "2026-11") == (1_100, 0)
 
 
 async def test_what_the_refused_took_elsewhere_is_free_again(ledger: Ledger) -> None:

@@ -158,10 +158,12 @@ async def test_what_envoy_never_heard_of_is_given_back_by_its_request_id(
     assert await contents(store) == {}
 
 
+@pytest.mark.parametrize("ahead_ms", [0, 500])
 async def test_an_admission_that_comes_after_it_was_given_back_is_refused(
-    ledger: Ledger, clock: FakeClock
+    ledger: Ledger, clock: FakeClock, ahead_ms: int
 ) -> None:
-    late = claim(cost=9, id_ms=clock.millis)
+    """Also where the clock of whoever made the id is ahead of the store's."""
+    late = claim(cost=9, id_ms=clock.millis + ahead_ms)
     slots = tuple(part.slot for part in late.slots)
     await ledger.withdraw_lost([Withdrawal(slots, reservation_id=late.reservation_id)])
     clock.advance(0.3)

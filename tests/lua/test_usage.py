@@ -40,6 +40,25 @@ def test_counts_are_read_under_either_set_of_names(
     assert from_body(modules, {"choices": [{}], "usage": reported}) == COUNTS
 
 
+@pytest.mark.parametrize(
+    ("reported", "output"),
+    [
+        # As xAI reports: 10,120 + 1,499 + 2,809 are 14,428.
+        ({"completion_tokens": 1499, "prompt_tokens": 10120, "total_tokens": 14428}, 4308),
+        # As Gemini does behind some adapters: what it thought is in the total alone.
+        ({"completion_tokens": 0, "prompt_tokens": 21, "total_tokens": 81}, 60),
+        ({"prompt_tokens": 21, "total_tokens": 81}, 60),
+        ({"prompt_tokens": 21, "total_tokens": 21}, 0),
+        ({"completion_tokens": 7, "prompt_tokens": 21, "total_tokens": 5}, 7),
+        ({"completion_tokens": 7, "prompt_tokens": 21, "total_tokens": "81"}, 7),
+    ],
+)
+def test_what_the_total_has_beyond_the_prompt_is_output(
+    modules: Modules, reported: dict[str, Any], output: int
+) -> None:
+    assert from_body(modules, {"usage": reported})["output_tokens"] == output
+
+
 def test_usage_is_found_first_last_and_after_its_name_elsewhere(modules: Modules) -> None:
     assert from_body(modules, {"usage": CHAT, "id": "x"}) == COUNTS
     assert from_body(modules, {"tools": [{"usage": {"prompt_tokens": 1}}], "usage": CHAT}) == COUNTS

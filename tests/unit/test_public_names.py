@@ -156,8 +156,9 @@ def test_lua_reads_the_bodies_of_the_endpoints_of_the_contract() -> None:
 
 
 def test_the_names_of_routes_and_clusters_are_the_providers(tmp_path: Path) -> None:
-    provider = load_snapshot(write_tree(tmp_path)).providers["openai"]
-    route, catch_all = routes.route_configuration([provider]).virtual_hosts[0].routes
+    snapshot = load_snapshot(write_tree(tmp_path))
+    configuration = routes.route_configuration([*snapshot.providers.values()], snapshot.org)
+    route, catch_all = configuration.virtual_hosts[0].routes
     assert (route.name, route.route.cluster) == ("provider.openai", "provider.openai")
     [header] = route.match.headers
     assert (header.name, header.string_match.exact) == (contract.PROVIDER_HEADER, "openai")

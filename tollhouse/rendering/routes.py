@@ -23,7 +23,10 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.envoy.type.metadata.v3 import MetadataKey, MetadataKeyPathSegment
 
 from tollhouse import contract
-from tollhouse.policy.compiled import Provider
+from tollhouse.policy.compiled import Org, Provider
+
+# From Envoy's timeout to the settlement of what was cut off; the lease is at least 10.
+_BEFORE_THE_LEASE_SECONDS = 5
 
 
 def _descriptor(namespace: str, name: str) -> RateLimitAction:
@@ -58,7 +61,7 @@ def admission_descriptor() -> RateLimit:
     return RateLimit(actions=[*grant, *size, _request_id()])
 
 
-def _to_provider(provider: Provider) -> Route:
+def _to_provider(provider: Provider, org: Org) -> Route:
     return Route(
         name=f"provider.{provider.name}",
         match=RouteMatch(
@@ -71,8 +74,8 @@ def _to_provider(provider: Provider) -> Route:
         ),
         route=RouteAction(
             cluster=f"provider.{provider.name}",
-            # A stream may last for hours; what is bounded is silence.
-            timeout=timedelta(0),
+            # Beyond its lease a call would hold no place and no money any more.
+            timeout=timedelta(seconds=org.reservation_lease_seconds - _BEFORE_THE_LEASE_SECONDS),
             idle_timeout=timedelta(seconds=provider.idle_timeout_seconds),
             # Only what certainly never reached the provider is tried again: a second attempt
             # of anything else could be billed twice.
@@ -92,12 +95,12 @@ def _no_provider() -> Route:
     )
 
 
-def route_configuration(providers: list[Provider]) -> RouteConfiguration:
+def route_configuration(providers: list[Provider], org: Org) -> RouteConfiguration:
     """Every provider's route, then the catch-all."""
     host = VirtualHost(
         name="tollhouse",
         domains=["*"],
-        routes=[*map(_to_provider, providers), _no_provider()],
+        routes=[*(_to_provider(provider, org) for provider in providers), _no_provider()],
         rate_limits=[admission_descriptor()],
     )
     return RouteConfiguration(name="tollhouse", virtual_hosts=[host])

@@ -40,7 +40,7 @@ def render(
         **_lua(),
         **_secrets(providers, settings),
         "cds.json": _clusters(providers, settings, directory),
-        "rds.json": _discovery([routes.route_configuration(providers)]),
+        "rds.json": _discovery([routes.route_configuration(providers, snapshot.org)]),
     }
     # In this order, so that a cluster finds its credential, and a route its cluster.
     changed = [out / name for name, text in wanted.items() if replace_file(out / name, text)]

@@ -24,7 +24,6 @@
 
 local SWEPT_AT_ONCE = 16 -- what is lost is ended by those who come after, a little at a time
 local RESERVED_RETRY_MS = 1000 -- when others will end is not known
-local LATE_MS = 200 -- nobody waits longer for an answer, and may have given the id back meanwhile
 local FIRST_SCOPE = 11
 
 local now = clock(ARGV[1])
@@ -39,7 +38,7 @@ local at = day_at(second, ARGV[10])
 if not at then
   return redis.error_reply("CLOCK the time is in none of the days given")
 end
-if now / 1000 - id_millis(id) > LATE_MS and redis.call("HEXISTS", done_key(id), id) == 1 then
+if redis.call("HEXISTS", done_key(id), id) == 1 then
   return redis.error_reply("ENDED the reservation was given back before it was made")
 end
 

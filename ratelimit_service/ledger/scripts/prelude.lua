@@ -38,6 +38,10 @@ local HELD, HOLDS, LEASES = KEYS[1], KEYS[2], KEYS[3]
 local STEM = string.sub(HELD, 1, -5) -- without "held"
 local REQUESTS = STEM .. "requests"
 
+-- While a cluster moves this slot, some of its keys are on this node and some are not. Reading one
+-- that is not fails; here no script has written anything yet. This one is never anywhere.
+redis.call("EXISTS", STEM .. "moving")
+
 local MICROS = 1000000
 local WINDOW_SECONDS = 62
 local WINDOW_KEPT_SECONDS = 120 -- an idle window is forgotten; anything above 62 will do

@@ -109,20 +109,19 @@ def test_an_alias_without_a_price_claims_tokens_and_no_money(tmp_path: Path) -> 
         size(2**53, endpoint=contract.EMBEDDINGS),
     ],
 )
-def test_amounts_that_the_ledger_cannot_count_become_the_largest_that_it_can(
+def test_a_call_beyond_what_the_ledger_counts_is_not_countable(
     tmp_path: Path, hostile: RequestSize
 ) -> None:
     snapshot = snapshot_of(tmp_path)
-    usage = bound(snapshot, snapshot.aliases["small"], hostile).usage
-    asked = claim_of(snapshot, hostile)
-    assert usage.input_tokens + usage.output_tokens > LARGEST_AMOUNT
-    assert (asked.tokens, asked.cost) == (LARGEST_AMOUNT, LARGEST_AMOUNT)
+    assert not bound(snapshot, snapshot.aliases["small"], hostile).is_countable
 
 
-def test_the_cost_is_capped_also_where_the_tokens_can_be_counted(tmp_path: Path) -> None:
-    asked = claim_of(snapshot_of(tmp_path), size(2**50))
-    assert asked.tokens == 2**50 + 1_000
-    assert asked.cost == LARGEST_AMOUNT
+def test_a_call_is_not_countable_for_its_cost_alone(tmp_path: Path) -> None:
+    snapshot = snapshot_of(tmp_path)
+    dear = bound(snapshot, snapshot.aliases["small"], size(2**40))
+    assert dear.tokens < LARGEST_AMOUNT < dear.cost
+    assert not dear.is_countable
+    assert bound(snapshot, snapshot.aliases["small"], size(2**30)).is_countable
 
 
 @pytest.mark.parametrize(

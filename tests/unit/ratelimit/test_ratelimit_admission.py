@@ -327,6 +327,20 @@ async def test_what_no_tokens_bound_is_refused_where_a_hard_budget_applies_and_t
         assert at.counted("parameter_not_allowed") == 1
 
 
+async def test_a_call_beyond_what_the_ledger_counts_is_refused_and_takes_nothing(
+    tmp_path: Path, ledger: Ledger, clock: FakeClock
+) -> None:
+    at = desk(write_policy(tmp_path), ledger)
+    hostile = replace(size(), media_parts=2**52)
+
+    outcome = await at.admission.admit(Call(KEY_ID, "small", hostile))
+
+    assert isinstance(outcome, Limited)
+    assert outcome.refusal.code == "parameter_not_allowed"
+    assert "Send a smaller max_completion_tokens" in outcome.refusal.message
+    assert await team_spend(ledger, clock) == (0, 0)
+
+
 async def test_a_soft_budget_reserves_what_was_learned_of_such_calls(
     tmp_path: Path, ledger: Ledger, clock: FakeClock
 ) -> None:
