@@ -20,10 +20,12 @@ UNBOUNDED = [
     "cached_content",
     "chat_template",
     "data_sources",
+    "deferred",
     "enable_search",
     "extra_body",
     "mm_processor_kwargs",
     "plugins",
+    "provider",
     "search_parameters",
     "web_search_options",
 ]
