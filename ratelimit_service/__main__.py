@@ -68,8 +68,7 @@ async def run(chosen: Options, redis_url: str, state_dir: Path | None) -> None:
         stop.set()
         await beside
         await ledger.close()
-        if replica.spool:
-            replica.spool.close()
+        replica.close()
 
 
 def main() -> int:

@@ -1,59 +1,90 @@
-"""What Redis did not take: it waits in memory, or on disk where there is a spool."""
+"""What Redis did not take, in a queue for each set of slots: one that waits holds up no other."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+import hashlib
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from ratelimit_service.ledger.types import Withdrawal
-from ratelimit_service.settlement import Entry, UnansweredEntry
-from ratelimit_service.spool import Spool
+from ratelimit_service.settlement import Entry
 
-Ended = Entry | UnansweredEntry | Withdrawal
+Ended = Entry | Withdrawal
 """What ends a reservation."""
 
 # About 200 MB of entries. What finds no room is still in the access log file.
 _MOST_IN_MEMORY = 200_000
 
 
-class Parked:
-    """First in, first out. Only entries go to disk: what was never sent ends by its lease at worst,
-    and costs nothing to forget."""
+class Parked(Protocol):
+    """Queues by name, each first in, first out. `waiting`: how many there are in all. `on_disk`:
+    whether they outlive the service."""
 
-    def __init__(self, spool: Spool | None) -> None:
-        self._spool = spool
-        self._memory: deque[Ended] = deque()
-        self._given = 0
+    on_disk: bool
+
+    @property
+    def waiting(self) -> int: ...
+
+    def put(self, ended: Iterable[Ended]) -> int:
+        """Append; returns how many found no room."""
+        ...
+
+    def queues(self) -> list[str]:
+        """Those in which something waits."""
+        ...
+
+    def first(self, queue: str, most: int) -> Sequence[Ended]:
+        """Those that wait longest; the same again until `drop`."""
+        ...
+
+    def drop(self, queue: str) -> None:
+        """Forget what `first` gave last of this queue."""
+        ...
+
+
+def queue_of(ended: Ended) -> str:
+    """Of a cluster, a part may be away: what needs the same slots waits together."""
+    slots = ended.slots if isinstance(ended, Entry) else (slot.tag for slot in ended.slots)
+    names = ",".join(slot.partition("|")[0] for slot in slots)
+    return f"waiting-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+
+
+class ParkedInMemory:
+    """Ends with the service; entries are in the access log file all the same."""
+
+    on_disk = False
+
+    def __init__(self) -> None:
+        self._queues: defaultdict[str, deque[Ended]] = defaultdict(deque)
+        self._given: dict[str, int] = {}
 
     @property
     def waiting(self) -> int:
-        """How many there are."""
-        return len(self._memory) + (self._spool.waiting if self._spool else 0)
+        """How many there are in all."""
+        return sum(map(len, self._queues.values()))
 
-    @property
-    def on_disk(self) -> bool:
-        """Whether they outlive the service."""
-        return self._spool is not None
-
-    def put(self, ended: Sequence[Ended]) -> int:
+    def put(self, ended: Iterable[Ended]) -> int:
         """Append; returns how many found no room."""
-        refused = 0
-        if self._spool:
-            refused = self._spool.put(each for each in ended if isinstance(each, Entry))
-            ended = [each for each in ended if not isinstance(each, Entry)]
-        room = max(_MOST_IN_MEMORY - len(self._memory), 0)
-        self._memory.extend(ended[:room])
-        return refused + len(ended[room:])
+        each = list(ended)
+        room = max(_MOST_IN_MEMORY - self.waiting, 0)
+        for one in each[:room]:
+            self._queues[queue_of(one)].append(one)
+        return len(each[room:])
 
-    def first(self, most: int) -> list[Ended]:
-        """Those that wait longest, of memory and of disk; the same again until `drop`."""
-        self._given = min(most, len(self._memory))
-        in_memory = [self._memory[place] for place in range(self._given)]
-        return [*in_memory, *(self._spool.first(most) if self._spool else [])]
+    def queues(self) -> list[str]:
+        """Those in which something waits."""
+        return list(self._queues)
 
-    def drop(self) -> None:
-        """Forget what `first` gave last."""
-        for _ in range(self._given):
-            self._memory.popleft()
-        if self._spool:
-            self._spool.drop()
+    def first(self, queue: str, most: int) -> list[Ended]:
+        """Those that wait longest; the same again until `drop`."""
+        waiting = self._queues[queue]
+        self._given[queue] = min(most, len(waiting))
+        return [waiting[place] for place in range(self._given[queue])]
+
+    def drop(self, queue: str) -> None:
+        """Forget what `first` gave last of this queue."""
+        for _ in range(self._given.pop(queue, 0)):
+            self._queues[queue].popleft()
+        if not self._queues[queue]:
+            del self._queues[queue]

@@ -20,7 +20,6 @@ from envoy.service.ratelimit.v3.rls_pb2_grpc import (
 
 from ratelimit_service import transport
 from ratelimit_service.admission import Admission, Limited, NotCounted
-from ratelimit_service.parked import Ended
 from ratelimit_service.refusals import RefusalCounter
 from ratelimit_service.settlement import Entry, RefusedEntry, UnansweredEntry
 from ratelimit_service.settler import Settler
@@ -63,7 +62,7 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
         context: grpc.aio.ServicerContext,
     ) -> StreamAccessLogsResponse:
         async for message in request_iterator:
-            ended: list[Ended] = []
+            ended: list[Entry | UnansweredEntry] = []
             for entry in _entries(message.http_logs.log_entry):
                 if isinstance(entry, RefusedEntry):
                     self._refusals.take(entry)

@@ -10,13 +10,13 @@ import contextlib
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Settlement, SettleOutcome, Withdrawal
 from ratelimit_service.metrics import Metrics
-from ratelimit_service.parked import Ended, Parked
+from ratelimit_service.parked import Ended
 from ratelimit_service.replica import Replica
 from ratelimit_service.settlement import (
     NONE,
@@ -49,15 +49,16 @@ class Settler:
         self._metrics = metrics
         self._expectation = replica.expectation
         self._stand_in = replica.stand_in
-        self._new: deque[Ended] = deque()
-        self._parked = Parked(replica.spool)
+        self._new: deque[Ended | UnansweredEntry] = deque()
+        self._parked = replica.parked
+        self._round: deque[str] = deque()  # queues of what is parked, still to be tried
         self._more = asyncio.Event()
         self._stopping = False
         self._told_away = False
         self._retry_at = 0.0  # event loop's time
         self._show_waiting()
 
-    def take(self, entries: list[Ended]) -> None:
+    def take(self, entries: Sequence[Ended | UnansweredEntry]) -> None:
         """Accepts entries; never blocks the stream they came from."""
         for entry in entries:
             if isinstance(entry, Entry) and self._stand_in.admitted(entry.reservation_id):
@@ -95,30 +96,44 @@ class Settler:
         left = await self._settle(batch, again=False)
         for _ in batch:
             self._new.popleft()
+        self._park(left)
+        self._show_waiting()
+
+    def _park(self, left: list[Ended]) -> None:
         if dropped := self._parked.put(left):
             self._metrics.settlements.labels("dropped", NONE).inc(dropped)
             log.error(
                 "too many entries wait for Redis: settle the rest from the access log",
                 extra={"fields": {"dropped": dropped}},
             )
-        self._show_waiting()
 
     async def _retry(self) -> None:
-        """Settle what is parked, until Redis refuses or something new has come."""
-        now = asyncio.get_running_loop().time
-        while self._parked.waiting and (self._stopping or now() >= self._retry_at):
-            if await self._settle(self._parked.first(_BATCH), again=True):
-                self._retry_at = now() + _RETRY_SECONDS
-                return
-            self._parked.drop()
+        """Try every queue of what is parked, one after the other, until something new has come."""
+        now = asyncio.get_running_loop().time()
+        if not self._round and (self._stopping or now >= self._retry_at):
+            self._round.extend(self._parked.queues())
+            self._retry_at = now + _RETRY_SECONDS
+        while self._round and not self._new:
+            if await self._retry_some(self._round[0]):
+                self._round.popleft()
             self._show_waiting()
-            if self._new:
-                return
+
+    async def _retry_some(self, queue: str) -> bool:
+        """Settle a batch of a queue; whether it is empty, or Redis does not take it yet."""
+        batch = self._parked.first(queue, _BATCH)
+        left = await self._settle(batch, again=True)
+        if left and len(left) == len(batch):
+            return True
+        self._park(left)
+        self._parked.drop(queue)
+        return queue not in self._parked.queues()
 
     def _show_waiting(self) -> None:
         self._metrics.settlements_waiting.set(len(self._new) + self._parked.waiting)
 
-    async def _settle(self, batch: list[Ended], *, again: bool) -> list[Ended]:
+    async def _settle(
+        self, batch: Sequence[Ended | UnansweredEntry], *, again: bool
+    ) -> list[Ended]:
         """Returns what Redis did not take. `again`: it may have been settled, too late for us."""
         if not batch:
             return []

@@ -11,7 +11,7 @@ from ratelimit_service.ledger import wire
 from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.keys import slot_keys
 from ratelimit_service.ledger.lane import Lanes
-from ratelimit_service.ledger.store import STORE_ERRORS, StoreClient, translated
+from ratelimit_service.ledger.store import STORE_ERRORS, StoreClient, probe, translated
 from ratelimit_service.ledger.types import (
     Admitted,
     Claim,
@@ -183,11 +183,19 @@ class Ledger:
         (reply,) = await self._settlements.run([call])
         return bool(int(str(reply)))
 
-    async def ping(self) -> None:
-        """Return if the store takes what is written to it."""
-        await self._within_deadline(self._redis.hset(f"{self._prefix}ledger", "written", 1))
+    async def ping(self) -> bool:
+        """Return if the store takes what is written to it: True if every master of a cluster does,
+        False if some do. Raises LedgerUnavailable if none does."""
+        try:
+            found = await probe(self._redis, f"{self._prefix}probe", self._timeout)
+        except STORE_ERRORS as error:
+            raise translated(error) from error
+        failures = [failure for failure in found if failure]
+        if len(failures) == len(found):
+            raise translated(failures[0])
         self._admissions.try_again()
         self._settlements.try_again()
+        return not failures
 
     async def close(self) -> None:
         """Finish what is being given back, and close the client."""

@@ -1,5 +1,6 @@
 """The boundary to Redis: opens a client, runs scripts, and turns its errors into the ledger's."""
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ from ratelimit_service.ledger.scripts import ScriptCall
 StoreClient: TypeAlias = Redis | RedisCluster
 
 _CLUSTER = "+cluster://"
+# Each master of a cluster has a thousand slots or more out of 16384.
+_TAGS_TRIED = 1000
 
 STORE_ERRORS = (RedisError, RedisClusterException, OSError)
 """All that a client raises when a call fails; OSError covers timeouts and refused connections."""
@@ -84,6 +87,42 @@ async def places(client: StoreClient, calls: Sequence[ScriptCall]) -> list[str]:
     await client.initialize()
     nodes = (client.get_node_from_key(call.keys[0]) for call in calls)
     return [node.name if node else "" for node in nodes]
+
+
+async def probe(client: StoreClient, key: str, seconds: float) -> list[Exception | None]:
+    """What stands in the way of a write on each master within so long, None where nothing does.
+
+    The key is written there, on a cluster with a tag that puts it on the master.
+    """
+    keys = [key]
+    if isinstance(client, RedisCluster):
+        async with asyncio.timeout(seconds):
+            await client.initialize()
+        keys = _key_on_each_master(client, key)
+    return list(await asyncio.gather(*(_write(client, each, seconds) for each in keys)))
+
+
+async def _write(client: StoreClient, key: str, seconds: float) -> Exception | None:
+    # In a pipeline: outside of one, a cluster's client closes all its connections when one fails.
+    try:
+        async with asyncio.timeout(seconds):
+            pipeline = client.pipeline(transaction=False)
+            pipeline.hset(key, "written", 1)
+            (reply,) = await pipeline.execute(raise_on_error=False)
+    except STORE_ERRORS as error:
+        return error
+    return reply if isinstance(reply, Exception) else None
+
+
+def _key_on_each_master(client: RedisCluster, key: str) -> list[str]:
+    keys: dict[str, str] = {}
+    for number in range(_TAGS_TRIED):
+        tagged = f"{key}:{{{number}}}"
+        node = client.get_node_from_key(tagged)
+        keys.setdefault(node.name if node else "", tagged)
+        if len(keys) == len(client.get_primaries()):
+            break
+    return list(keys.values())
 
 
 async def look_again(client: StoreClient, failure: Exception) -> None:

@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ratelimit_service.settlement import Entry, read_usage
+from ratelimit_service.ledger.types import Withdrawal
+from ratelimit_service.settlement import Entry, parse_slot, read_usage
 from tollhouse.decisions import ALLOWED, PROVIDER_ERROR
 from tollhouse.money import Price
 
@@ -33,6 +34,26 @@ def entry_from_line(line: bytes) -> Entry | None:
         raise MalformedLine(f"no {error.args[0]} in it") from None
     except (ValueError, TypeError, AttributeError):
         raise MalformedLine("not a line of an access log") from None
+
+
+def withdrawal_from_line(line: bytes) -> Withdrawal | None:
+    """What is to be given back by a line of `line_from_withdrawal`, None of any other."""
+    try:
+        fields = json.loads(line)["withdrawal"]
+        slots = tuple(parse_slot(f"{slot}|-")[0] for slot in fields["slots"])
+        return Withdrawal(slots, fields["reservation_id"], fields["request_id"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def line_from_withdrawal(withdrawal: Withdrawal) -> bytes:
+    """A line, newline included, that `withdrawal_from_line` reads; no line of the access log."""
+    fields = {
+        "reservation_id": withdrawal.reservation_id,
+        "request_id": withdrawal.request_id,
+        "slots": [slot.tag for slot in withdrawal.slots],
+    }
+    return json.dumps({"withdrawal": fields}, separators=(",", ":")).encode() + b"\n"
 
 
 def line_from_entry(entry: Entry) -> bytes:

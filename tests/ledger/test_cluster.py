@@ -176,3 +176,16 @@ async def test_scripts_that_one_master_has_forgotten_are_taught_to_it_again(
 def test_an_address_that_is_neither_one_server_nor_a_cluster_is_an_error() -> None:
     with pytest.raises(ValueError, match="Redis URL must specify one of the following"):
         open_redis("http+cluster://localhost")
+
+
+async def test_a_cluster_of_which_a_part_is_away_is_there_in_part(
+    redis_cluster: RedisCluster, ledger: Ledger
+) -> None:
+    """Whichever part it is: no one key stands for all."""
+    assert await ledger.ping() is True
+    for port in redis_cluster.ports[:-1]:
+        redis_cluster.kill_node(port)
+        assert await ledger.ping() is False
+    redis_cluster.kill_node(redis_cluster.ports[-1])
+    with pytest.raises(LedgerUnavailable):
+        await ledger.ping()

@@ -19,12 +19,12 @@ from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.periods import periods_at
 from ratelimit_service.ledger.store import open_redis
-from ratelimit_service.ledger.types import Admitted, Settlement, SettleOutcome, Slot
+from ratelimit_service.ledger.types import Admitted, Settlement, SettleOutcome, Slot, Withdrawal
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.replica import Replica
 from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED, Entry
 from ratelimit_service.settler import Settler, running
-from ratelimit_service.spool import Spool
+from ratelimit_service.spool import SpoolFolder
 from tests.ledger.builders import FakeClock
 from tests.ledger.test_cluster import slot_on
 from tests.ledger.test_outage import written
@@ -327,8 +327,8 @@ async def test_what_redis_did_too_late_to_say_so_is_shown_to_prometheus_all_the_
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "waiting.jsonl")
+def spool(tmp_path: Path) -> SpoolFolder:
+    return SpoolFolder(tmp_path / "state")
 
 
 async def test_what_redis_does_not_take_waits_on_disk_and_settles_when_it_is_back(
@@ -336,9 +336,9 @@ async def test_what_redis_does_not_take_waits_on_disk_and_settles_when_it_is_bac
     fragile: Ledger,
     redis_process: RedisProcess,
     clock: FakeClock,
-    spool: Spool,
+    spool: SpoolFolder,
 ) -> None:
-    at = open_office(fragile, Replica(spool=spool))
+    at = open_office(fragile, Replica(parked=spool))
     redis_process.kill()
     async with running(at.settler):
         at.settler.take([entry() for _ in range(3)])
@@ -362,7 +362,7 @@ async def test_what_waits_on_disk_when_the_service_ends_is_settled_by_the_next_o
     clock: FakeClock,
     tmp_path: Path,
 ) -> None:
-    spool = Spool(tmp_path / "waiting.jsonl")
+    spool = SpoolFolder(tmp_path / "state")
     ended = [entry() for _ in range(5)]
     at = open_office(fragile)
     async with running(at.settler):
@@ -370,7 +370,7 @@ async def test_what_waits_on_disk_when_the_service_ends_is_settled_by_the_next_o
         await at.all_settled()
     await written(redis_process)
     redis_process.kill()
-    at = open_office(fragile, Replica(spool=spool))
+    at = open_office(fragile, Replica(parked=spool))
     async with running(at.settler):
         at.settler.take(ended)
     assert spool.waiting == 5
@@ -378,12 +378,81 @@ async def test_what_waits_on_disk_when_the_service_ends_is_settled_by_the_next_o
 
     redis_process.start()
     await until_spend(fragile, clock, (COST, 0))
-    again = Spool(tmp_path / "waiting.jsonl")
-    at = open_office(fragile, Replica(spool=again))
+    again = SpoolFolder(tmp_path / "state")
+    at = open_office(fragile, Replica(parked=again))
     async with running(at.settler):
         await at.all_settled()
     assert (at.settled("unknown"), at.settled("duplicate"), again.waiting) == (4, 1, 0)
     await until_spend(fragile, clock, (5 * COST, 0))
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+async def test_what_waits_for_one_master_holds_up_nothing_that_waits_for_another(
+    open_office: Callable[..., Office],
+    redis_cluster: RedisCluster,
+    clock: FakeClock,
+    tmp_path: Path,
+    *,
+    on_disk: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """However much waits in front of it."""
+    ledger = Ledger(open_redis(redis_cluster.url), clock=clock)
+    await ledger.ping()
+    replica = Replica(parked=SpoolFolder(tmp_path / "state")) if on_disk else Replica()
+    at = open_office(ledger, replica)
+    away, back = (slot_on(master, "team").name for master in (2, 1))
+
+    def ended(team: str, count: int) -> list[Entry]:
+        return [replace(entry(slots=(f"team:{team}|team",)), team=team) for _ in range(count)]
+
+    for port in redis_cluster.ports:
+        redis_cluster.kill_node(port)
+    async with running(at.settler):
+        at.settler.take([*ended(away, 600), *ended(back, 10)])
+        await until(lambda: replica.parked.waiting == 610, "all to be parked")
+        dead = redis_cluster.port_of(f"team:{away}")
+        for port in redis_cluster.ports:
+            if port != dead:
+                redis_cluster.start_node(port)
+        await until(lambda: replica.parked.waiting == 600, "what its master is back for", 30)
+        waited = replica.parked.waiting
+        redis_cluster.start_node(dead)
+        await until(lambda: at.waiting() == 0, "all else", 30)
+    month = periods_at("UTC", clock.second).month
+    spends = [await ledger.spend(Slot("team", team), "team", month) for team in (back, away)]
+    await ledger.close()
+    assert spends == [(10 * COST, 0), (600 * COST, 0)]
+    with capsys.disabled():
+        print(f"\n10 entries settled while {waited} before them waited for another master")
+
+
+async def test_what_is_to_be_given_back_outlives_the_service(
+    open_office: Callable[..., Office],
+    fragile: Ledger,
+    redis_process: RedisProcess,
+    clock: FakeClock,
+    tmp_path: Path,
+) -> None:
+    spool = SpoolFolder(tmp_path / "state")
+    at = open_office(fragile, Replica(parked=spool))
+    asked = claim_of(at.holder.current)
+    assert isinstance(await fragile.admit(asked), Admitted)
+    await written(redis_process)
+    redis_process.kill()
+    slots = tuple(part.slot for part in asked.slots)
+    async with running(at.settler):
+        at.settler.take([Withdrawal(slots, reservation_id=asked.reservation_id)])
+    assert spool.waiting == 1
+    spool.close()
+
+    redis_process.start()
+    again = SpoolFolder(tmp_path / "state")
+    at = open_office(fragile, Replica(parked=again))
+    async with running(at.settler):
+        await at.all_settled()
+    assert again.waiting == 0
+    await until_spend(fragile, clock, (0, 0))
 
 
 async def test_a_disk_without_room_drops_what_the_access_log_still_has(
@@ -393,8 +462,8 @@ async def test_a_disk_without_room_drops_what_the_access_log_still_has(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    small = Spool(tmp_path / "small.jsonl", most_bytes=1_000)
-    at = open_office(fragile, Replica(spool=small))
+    small = SpoolFolder(tmp_path / "small", most_bytes=1_000)
+    at = open_office(fragile, Replica(parked=small))
     redis_process.kill()
     async with running(at.settler):
         at.settler.take([entry() for _ in range(10)])
@@ -408,9 +477,9 @@ async def test_a_call_that_was_admitted_in_an_outage_ends_here_and_in_the_ledger
     fragile: Ledger,
     redis_process: RedisProcess,
     clock: FakeClock,
-    spool: Spool,
+    spool: SpoolFolder,
 ) -> None:
-    replica = Replica(spool=spool)
+    replica = Replica(parked=spool)
     at = open_office(fragile, replica)
     redis_process.kill()
     asked = claim_of(at.holder.current)

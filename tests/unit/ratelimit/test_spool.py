@@ -12,10 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit_service.ledger.types import LARGEST_AMOUNT
-from ratelimit_service.replay.line import entry_from_line, line_from_entry
+from ratelimit_service.ledger.types import LARGEST_AMOUNT, Slot, Withdrawal
+from ratelimit_service.replay.line import (
+    entry_from_line,
+    line_from_entry,
+    line_from_withdrawal,
+    withdrawal_from_line,
+)
 from ratelimit_service.settlement import ESTIMATED, NONE, REPORTED, Entry
-from ratelimit_service.spool import Spool, StateError
+from ratelimit_service.spool import Spool, SpoolFolder, StateError
 from tests.unit.ratelimit.builders import PRICE, entry
 from tollhouse.money import Usage
 
@@ -44,6 +49,21 @@ def test_an_entry_is_read_as_it_was_written(each: Entry) -> None:
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     assert entry_from_line(line) == each
+
+
+@given(
+    st.lists(st.sampled_from([Slot("team", "web"), Slot("org", "acme"), Slot("alias", "a/b:1@c")])),
+    st.uuids().map(lambda each: each.hex),
+    st.uuids().map(str),
+)
+def test_what_is_to_be_given_back_is_read_as_it_was_written_and_is_no_entry(
+    slots: list[Slot], reservation_id: str, request_id: str
+) -> None:
+    each = Withdrawal(tuple(slots), reservation_id, request_id)
+    line = line_from_withdrawal(each)
+    assert withdrawal_from_line(line) == each
+    assert entry_from_line(line) is None
+    assert withdrawal_from_line(line_from_entry(entry())) is None
 
 
 @pytest.fixture
@@ -164,3 +184,35 @@ def test_a_folder_that_cannot_be_used_is_an_error_that_says_so(tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match=r"waiting\.jsonl cannot be used: "):
         Spool(tmp_path / "file" / "waiting.jsonl")
+
+
+def of_team(name: str) -> Entry:
+    return entry(slots=(f"team:{name}|team", "org:acme|org"))
+
+
+def test_a_folder_has_a_queue_for_each_set_of_slots_and_no_file_of_one_that_is_empty(
+    path: Path,
+) -> None:
+    folder, each = SpoolFolder(path.parent), [of_team(name) for name in ("a", "b", "a")]
+    assert folder.put(each) == 0
+    first, second = folder.queues()
+    assert (folder.first(first, 9), folder.first(second, 9)) == ([each[0], each[2]], [each[1]])
+    folder.drop(first)
+    assert (folder.queues(), folder.waiting) == ([second], 1)
+    assert [file.stem for file in path.parent.glob("*.jsonl")] == [second]
+
+
+def test_a_folder_is_found_again_and_used_by_one_service_at_a_time(path: Path) -> None:
+    folder, each = SpoolFolder(path.parent), of_team("a")
+    folder.put([each])
+    with pytest.raises(StateError, match="another service uses"):
+        SpoolFolder(path.parent)
+    folder.close()
+    again = SpoolFolder(path.parent)
+    assert [again.first(queue, 9) for queue in again.queues()] == [[each]]
+
+
+def test_all_queues_of_a_folder_share_its_room(path: Path) -> None:
+    each = [of_team(name) for name in "abc"]
+    folder = SpoolFolder(path.parent, most_bytes=2 * len(line_from_entry(each[0])) + 10)
+    assert (folder.put(each), folder.waiting) == (1, 2)
