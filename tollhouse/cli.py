@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ratelimit_service.cli import ledger
-from tollhouse import keys as key_material
+from tollhouse.keys_cli import keys
 from tollhouse.paths import EXAMPLE_POLICIES
 from tollhouse.policy.compiler import load_snapshot
 from tollhouse.policy.problems import PolicyError
@@ -24,7 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-keys = typer.Typer(help="Internal keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
 
@@ -141,26 +140,6 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
         run(policies, settings, out_dir, seen_as or out_dir, _say)
     except (RenderError, PolicyError, OSError) as error:
         _fail(str(error))
-
-
-@keys.command("new")
-def keys_new(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="Its name in policy and logs.")],
-    env: Annotated[str, typer.Option(help="e.g. prod, staging.")] = "prod",
-    expires: Annotated[Optional[str], typer.Option(help="YYYY-MM-DD, its last day.")] = None,  # noqa: UP045
-) -> None:
-    """Make a key: shown once on standard error, its policy stanza on standard output."""
-    from tollhouse.stanza import StanzaError, key_stanza  # noqa: PLC0415
-
-    key = key_material.generate()
-    try:
-        stanza = key_stanza(key_id, key_material.sha256_hex(key), env, expires)
-    except StanzaError as error:
-        _fail(str(error))
-    err.print(f"{key}", markup=False)
-    err.print("This key is shown once. Give it to its owner; put these lines under keys: of a")
-    err.print("project in policies/teams/ - only the hash is stored:")
-    out.print(stanza, markup=False, end="")
 
 
 @app.command()

@@ -1,35 +1,46 @@
-"""The YAML lines that make a new key known, ready to paste under a project's `keys:`."""
+"""What the policy says of a new key, and its YAML lines, ready to paste under `keys:`."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
 from pydantic_core import PydanticCustomError
 
 from tollhouse.policy import rules
-
-# What YAML reads as something other than text goes in quotes: 123, 2027-01-01, no, null.
-_PLAIN = re.compile(r"(?!(?:yes|no|on|off|true|false|null)\Z)[a-z].*", re.IGNORECASE)
+from tollhouse.policy.editing import written
 
 
 class StanzaError(Exception):
-    """The key's id, env or date cannot stand in a policy; the message says why."""
+    """The key's id, env or another value cannot stand in a policy; the message says why."""
 
 
-def key_stanza(key_id: str, sha256: str, env: str, expires: str | None) -> str:
-    """Raises StanzaError, by the rules that the policy itself is read with."""
-    lines = [
-        f"- id: {_text(_ruled('id', rules.key_id, key_id))}",
-        f"  sha256: {sha256}",
-        f"  env: {_text(_ruled('env', rules.name, env))}",
-    ]
+def key_entry(
+    key_id: str,
+    env: str,
+    expires: date | None = None,
+    allowed_models: Sequence[str] = (),
+    owner: str | None = None,
+) -> dict[str, Any]:
+    """All but the hash. Raises StanzaError, by the rules that the policy itself is read with."""
+    entry: dict[str, Any] = {
+        "id": _ruled("id", rules.key_id, key_id),
+        "env": _ruled("env", rules.name, env),
+    }
     if expires is not None:
-        lines.append(f"  expires: {_ruled('expires', rules.expiry, _date(expires))}")
-    return "\n".join(lines) + "\n"
+        entry["expires"] = _ruled("expires", rules.expiry, expires)
+    if allowed_models:
+        entry["allowed_models"] = list(allowed_models)
+    if owner is not None:
+        entry["metadata"] = {"owner": _ruled("owner", rules.line, owner)}
+    return entry
+
+
+def key_stanza(entry: dict[str, Any], sha256: str) -> str:
+    """The lines of one key."""
+    lines = written.item({"id": entry["id"], "sha256": sha256, **entry})
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _ruled(what: str, rule: Callable[[Any], Any], value: Any) -> Any:
@@ -38,14 +49,3 @@ def _ruled(what: str, rule: Callable[[Any], Any], value: Any) -> Any:
         return rule(value)
     except PydanticCustomError as error:
         raise StanzaError(f"the key's {what} {error.message()}") from None
-
-
-def _text(name: str) -> str:
-    return name if _PLAIN.fullmatch(name) else json.dumps(name)
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise StanzaError(f"'{text}' is not a date: write YYYY-MM-DD") from None

@@ -20,7 +20,14 @@ OPTIONS = {
     "check": "policies",
     "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --access-log"
     " --tls-cert --tls-key --services-ca --services-cert --services-key --watch",
-    "keys new": "ID --env --expires",
+    "keys new": "ID --team --project --env --expires --allowed-models --owner --file --policies"
+    " --json",
+    "keys rotate": "ID --overlap --policies --json",
+    "keys block": "ID --reason --policies",
+    "keys unblock": "ID --policies",
+    "keys expire": "ID --at --policies",
+    "keys list": "--team --project --env --state --format --policies",
+    "keys identify": "--policies --json",
     "simulate": "--port --key --record",
 }
 SECOND_PROVIDER = """\
@@ -64,7 +71,9 @@ def test_without_a_command_the_commands_are_listed(words: list[str]) -> None:
     assert (shown.returncode, shown.stderr) == (2, "")
     listed = re.findall(r"^│ (\w+)  +[A-Z]", shown.stdout, re.MULTILINE)
     assert listed == (
-        ["new"] if words else [*("up", "check", "render", "simulate", "keys", "ledger")]
+        [*("new", "rotate", "block", "unblock", "expire", "list", "identify")]
+        if words
+        else [*("up", "check", "render", "simulate", "keys", "ledger")]
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,13 +18,13 @@ _ROOT_FILES = (_ORG, _PROVIDERS, _MODELS)
 _TEAMS, _KEYS = "teams", "keys"
 
 
-def load(directory: Path) -> PolicyTree:
-    """Read every file of a policy directory.
+def load(directory: Path, instead: Mapping[str, str] | None = None) -> PolicyTree:
+    """Read every file of a policy directory; `instead` has the text of some, by name.
 
     Raises:
         PolicyError: with the problems of all files together.
     """
-    return _Loader(directory).load()
+    return _Loader(directory, instead or {}).load()
 
 
 def policy_files(directory: Path) -> list[Path]:
@@ -45,8 +45,9 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
 
 
 class _Loader:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, instead: Mapping[str, str]) -> None:
         self._directory = directory
+        self._instead = instead
         self._problems: list[PolicyProblem] = []
         self._documents: list[Document] = []
 
@@ -77,7 +78,8 @@ class _Loader:
         except OSError:
             problem = PolicyProblem(str(self._directory), 1, 1, "not a directory that can be read")
             raise PolicyError([problem]) from None
-        names = [path.relative_to(self._directory).as_posix() for path in paths]
+        found = [path.relative_to(self._directory).as_posix() for path in paths]
+        names = sorted({*found, *self._instead})
         return [name for name in names if self._is_known(name)]
 
     def _is_known(self, name: str) -> bool:
@@ -103,7 +105,7 @@ class _Loader:
 
     def _read(self, name: str) -> Document | None:
         try:
-            text = (self._directory / name).read_text(encoding="utf-8")
+            text = self._text(name)
         except FileNotFoundError:
             reason = "the file is missing"
         except UnicodeDecodeError:
@@ -114,6 +116,11 @@ class _Loader:
             return self._parse(name, text)
         self._problems.append(PolicyProblem(name, 1, 1, reason))
         return None
+
+    def _text(self, name: str) -> str:
+        if name in self._instead:
+            return self._instead[name]
+        return (self._directory / name).read_text(encoding="utf-8")
 
     def _parse(self, name: str, text: str) -> Document | None:
         document, problems = read_document(name, text)

@@ -139,7 +139,11 @@ class TeamCompiler:
         )
 
     def _previous(self, key: KeyFile) -> dict[str, float]:
-        moments = {old.sha256: expiry_moment(old.valid_until, self._zone) for old in key.previous}
+        moments = {
+            old.sha256: expiry_moment(old.valid_until, self._zone)
+            for old in key.previous
+            if old.sha256 not in self._refused_hashes
+        }
         return {sha256: moment for sha256, moment in moments.items() if moment is not None}
 
     def _blocked_at(self, key: KeyFile, levels: Iterable[Level]) -> BlockedAt | None:

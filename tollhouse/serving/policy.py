@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.lifetimes import STATES, KeyState, TeamLifetimes, lifetimes_of
 from tollhouse.policy.problems import PolicyError
 
 log = logging.getLogger("tollhouse.policy")
@@ -15,7 +19,7 @@ log = logging.getLogger("tollhouse.policy")
 class PolicyMetrics:
     """Which snapshot is in force, and how reloads went."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.time) -> None:
         self._version = Gauge(
             "tollhouse_policy_info",
             "The policy in force (always 1).",
@@ -38,6 +42,7 @@ class PolicyMetrics:
             "1 while the files on disk are not what is in force, because they are wrong.",
             registry=registry,
         )
+        self._keys = KeyMetrics(registry, clock)
         for result in ("success", "failure"):
             self._reloads.labels(result)
 
@@ -47,6 +52,7 @@ class PolicyMetrics:
         self._reloads.labels("success").inc()
         self._loaded.set_to_current_time()
         self._stale.set(0)
+        self._keys.loaded(snapshot)
         log.info("policy loaded", extra={"fields": {"policy_version": snapshot.version}})
 
     def failed(self, error: PolicyError) -> None:
@@ -57,3 +63,38 @@ class PolicyMetrics:
                 "policy refused, the last good one stays in force",
                 extra={"fields": {"problem": str(problem)}},
             )
+
+
+class KeyMetrics:
+    """How many keys are in each state, and when the next one expires, by team, at each scrape."""
+
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._count = Gauge(
+            "tollhouse_keys",
+            "Keys by state; expiring: within 14 days.",
+            ["team", "state"],
+            registry=registry,
+        )
+        self._next = Gauge(
+            "tollhouse_keys_next_expiry_timestamp_seconds",
+            "When the next key of the team expires, +Inf where none will.",
+            ["team"],
+            registry=registry,
+        )
+
+    def loaded(self, snapshot: Snapshot) -> None:
+        """Count the keys of this policy from now on; teams that are gone are gone here too."""
+        self._count.clear()
+        self._next.clear()
+        for team, lifetimes in lifetimes_of(snapshot.teams, snapshot.keys.values()).items():
+            self._next.labels(team).set_function(partial(self._next_end, lifetimes))
+            for state in STATES:
+                count = partial(self._count_of, lifetimes, state)
+                self._count.labels(team, state).set_function(count)
+
+    def _count_of(self, lifetimes: TeamLifetimes, state: KeyState) -> float:
+        return lifetimes.count(state, self._clock())
+
+    def _next_end(self, lifetimes: TeamLifetimes) -> float:
+        return lifetimes.next_end(self._clock())

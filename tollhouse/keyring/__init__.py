@@ -1,0 +1,1 @@
+"""Internal keys over their life: made, rotated, blocked, expired, listed, recognised."""
