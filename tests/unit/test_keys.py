@@ -3,6 +3,7 @@
 import hashlib
 import re
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -60,3 +61,16 @@ def test_demo_keys_are_recognisable_valid_keys():
         assert key.startswith("tlh_demo")
         assert keys.looks_valid(key)
         assert keys.sha256_hex(key) in DEMO_HASHES
+
+
+def test_the_scanner_rule_of_the_docs_finds_keys_where_they_leak_and_the_checksum_sorts_them():
+    page = (Path(__file__).resolve().parents[2] / "docs/keys.md").read_text()
+    (documented,) = re.findall(r"^regex = '''(.+)'''$", page, re.MULTILINE)
+    rule = re.compile(documented)
+    for key in (keys.generate() for _ in range(50)):
+        for text in (key, f'API_KEY="{key}"', f"Bearer {key}\n", f"https://x/?key={key}&y=1"):
+            assert rule.findall(text) == [key]
+        typed = key[:10] + ("a" if key[10] != "a" else "b") + key[11:]
+        assert rule.findall(typed) == [typed]
+        assert not keys.looks_valid(typed)
+        assert rule.findall(f"{key}x") == rule.findall(f"x{key}") == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.support.policy import write_tree
+from tests.support.policy import TREE, write_tree
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.compiler import load_snapshot
 from tollhouse.policy.problems import PolicyError
@@ -103,3 +103,49 @@ def test_every_problem_of_a_refused_policy_is_logged_with_its_place(
     assert logged == [str(problem) for problem in error.problems]
     assert [text.split(": ")[0] for text in logged] == ["org.yaml:1:1", "org.yaml:2:1"]
     assert {one.levelno for one in caplog.records} == {logging.ERROR}
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_keys_are_counted_by_team_and_state_at_the_moment_of_the_scrape(tmp_path: Path) -> None:
+    text = TREE["teams/web.yaml"] + "        expires: 2026-12-31T00:00:00Z\n"
+    ops = "team: ops\nblocked: true\nprojects:\n  x:\n    keys:\n"
+    ops += f"      - {{id: o, sha256: {'a' * 64}}}\n"
+    snapshot = load_snapshot(write_tree(tmp_path, teams__web=text, teams__ops=ops))
+    registry, clock = CollectorRegistry(), _Clock()
+    PolicyMetrics(registry, clock).loaded(snapshot)
+
+    def counts(team: str) -> list[float | None]:
+        return [
+            registry.get_sample_value("tollhouse_keys", {"team": team, "state": state})
+            for state in ("active", "expiring", "expired", "blocked")
+        ]
+
+    def next_end(team: str) -> float | None:
+        name = "tollhouse_keys_next_expiry_timestamp_seconds"
+        return registry.get_sample_value(name, {"team": team})
+
+    end = snapshot.keys["web-1"].expires_at
+    assert end is not None
+    clock.now = end - 15 * 86_400
+    assert (counts("web"), next_end("web")) == ([1, 0, 0, 0], end)
+    clock.now = end - 13 * 86_400
+    assert counts("web") == [0, 1, 0, 0]
+    clock.now = end
+    assert (counts("web"), next_end("web")) == ([0, 0, 1, 0], float("inf"))
+    assert (counts("ops"), next_end("ops")) == ([0, 0, 0, 1], float("inf"))
+
+
+def test_a_team_that_is_gone_is_counted_no_more(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    metrics = PolicyMetrics(registry)
+    metrics.loaded(load_snapshot(write_tree(tmp_path, teams__ops="team: ops\n")))
+    (tmp_path / "teams/ops.yaml").unlink()
+    metrics.loaded(load_snapshot(tmp_path))
+    labels = {"team": "ops", "state": "active"}
+    assert registry.get_sample_value("tollhouse_keys", labels) is None

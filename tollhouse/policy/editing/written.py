@@ -15,6 +15,9 @@ _PLAIN = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
+# A hash is no number in any YAML, unless all of it could be one: digits, or 12e34.
+_HASH = re.compile(r"(?=.*[a-df])[0-9a-f]{64}")
+
 
 def flow(value: Any) -> str:
     """On one line: `{a: 1, b: [x, y]}`. Takes dict, list, str, bool, numbers, dates."""
@@ -71,7 +74,11 @@ def _scalar(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     text = str(value)
-    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return (
+        text
+        if _PLAIN.fullmatch(text) or _HASH.fullmatch(text)
+        else json.dumps(text, ensure_ascii=False)
+    )
 
 
 def _moment(value: datetime) -> str:
