@@ -289,6 +289,20 @@ def test_the_message_for_two_limits_is_the_real_one(simulator):
     assert answer.json()["error"]["message"] == expected
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"api-key": KEY}, 200),  # as Azure OpenAI takes it
+        ({"api-key": "x"}, 401),
+        ({"authorization": "Bearer x", "api-key": KEY}, 401),
+        ({"authorization": KEY}, 401),
+    ],
+)
+def test_the_key_is_a_bearer_token_or_in_azures_header(simulator, headers, status):
+    answer = simulator.http.post("/v1/chat/completions", json=HELLO, headers=headers)
+    assert answer.status_code == status
+
+
 def test_a_wrong_key_is_refused_and_shown_masked(simulator):
     answer = simulator.chat(key="sk-proj-wrong-key-of-some-length")
     assert answer.status_code == 401

@@ -102,10 +102,9 @@ class Provider:
             return asked, Reply(error.body(), status=error.status, headers=headers)
 
     def _check_key(self, headers: list[Header]) -> None:
-        value = next((value for name, value in headers if name == b"authorization"), b"")
-        if value[: len(_BEARER)].lower() != _BEARER:
+        given = _given_key(headers)
+        if given is None:
             raise errors.missing_key()
-        given = value[len(_BEARER) :].strip()
         # Every key is compared in full, so that the time taken tells nothing about any of them.
         matches = [hmac.compare_digest(given, key) for key in self._keys]
         if not any(matches):
@@ -206,3 +205,12 @@ def _json(answer: dict[str, Any]) -> Reply:
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": _MODELS_CREATED, "owned_by": "system"}
+
+
+def _given_key(headers: list[Header]) -> bytes | None:
+    """The key of a request: a bearer token as with OpenAI, or `api-key` as with Azure OpenAI."""
+    for name, value in headers:
+        if name == b"authorization":
+            bearer = value[: len(_BEARER)].lower() == _BEARER
+            return value[len(_BEARER) :].strip() if bearer else None
+    return next((value.strip() for name, value in headers if name == b"api-key"), None)
