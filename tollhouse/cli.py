@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ratelimit_service.cli import ledger
+from tollhouse.importing.command import importer
 from tollhouse.keys_cli import keys
 from tollhouse.paths import EXAMPLE_POLICIES
 from tollhouse.policy.compiler import load_snapshot
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
+app.add_typer(importer, name="import")
 
 # What is printed is data too: `models.yaml:100:15` holds no emoji.
 out = Console(highlight=False, soft_wrap=True, emoji=False)

@@ -28,6 +28,7 @@ OPTIONS = {
     "keys expire": "ID --at --policies",
     "keys list": "--team --project --env --state --format --policies",
     "keys identify": "--policies --json",
+    "import litellm": "CONFIG --out --keys --format",
     "simulate": "--port --key --record",
 }
 SECOND_PROVIDER = """\
@@ -65,16 +66,19 @@ def test_the_help_of_a_command_names_all_it_takes(command: str) -> None:
     assert named - {"--help"} == set(OPTIONS[command].split())
 
 
-@pytest.mark.parametrize("words", [[], ["keys"]])
-def test_without_a_command_the_commands_are_listed(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "commands"),
+    [
+        ([], ["up", "check", "render", "simulate", "keys", "ledger", "import"]),
+        (["keys"], ["new", "rotate", "block", "unblock", "expire", "list", "identify"]),
+        (["import"], ["litellm"]),
+    ],
+)
+def test_without_a_command_the_commands_are_listed(words: list[str], commands: list[str]) -> None:
     shown = tollhouse(*words)
     assert (shown.returncode, shown.stderr) == (2, "")
     listed = re.findall(r"^│ (\w+)  +[A-Z]", shown.stdout, re.MULTILINE)
-    assert listed == (
-        [*("new", "rotate", "block", "unblock", "expire", "list", "identify")]
-        if words
-        else [*("up", "check", "render", "simulate", "keys", "ledger")]
-    )
+    assert listed == commands
 
 
 # check

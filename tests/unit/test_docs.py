@@ -193,7 +193,7 @@ def _commands_shown() -> list[str]:
         {
             " ".join(found.split())
             for found in re.findall(
-                r"tollhouse ((?:up|check|render|keys|simulate|ledger)\b[^`\n|]*)", text
+                r"tollhouse ((?:up|check|render|keys|simulate|ledger|import)\b[^`\n|]*)", text
             )
         }
     )
@@ -202,7 +202,7 @@ def _commands_shown() -> list[str]:
 @pytest.mark.parametrize("shown", _commands_shown())
 def test_every_tollhouse_command_that_is_shown_exists_with_its_options(shown: str) -> None:
     words = shown.split()
-    grouped = words[0] in ("keys", "ledger")
+    grouped = words[0] in ("keys", "ledger", "import")
     name = f"tollhouse {' '.join(words[: 2 if grouped else 1])}"
     assert name in COMMANDS
     known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
