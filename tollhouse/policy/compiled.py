@@ -6,6 +6,7 @@ Names are resolved: selectors such as `tag:cheap` have become sets of alias name
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
 from tollhouse.money import Price
@@ -244,6 +245,12 @@ class Scope:
         if self.env:
             return f"environment {self.env} of {where}"
         return f"{where} for model {self.model}" if self.model else where
+
+
+def by_hash(keys: Mapping[str, Key]) -> Mapping[str, Key]:
+    """`Snapshot.keys_by_hash` of these keys."""
+    found = {sha256: key for key in keys.values() for sha256 in (*key.previous, key.sha256)}
+    return MappingProxyType(found)
 
 
 @dataclass(frozen=True, slots=True)

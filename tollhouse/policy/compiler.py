@@ -8,7 +8,7 @@ from types import MappingProxyType
 from tollhouse.policy import loader
 from tollhouse.policy.access import AccessCompiler, Place
 from tollhouse.policy.budgets import problems_of
-from tollhouse.policy.compiled import Alias, Limits, Org, Provider, Secret, Snapshot
+from tollhouse.policy.compiled import Alias, Limits, Org, Provider, Secret, Snapshot, by_hash
 from tollhouse.policy.files import ModelFile, OrgFile, ProviderFile
 from tollhouse.policy.limits import compile_limits
 from tollhouse.policy.pricing import Pricing, pricing_of
@@ -57,9 +57,7 @@ def _snapshot(
         aliases=MappingProxyType(aliases),
         teams=MappingProxyType(teams.teams),
         keys=MappingProxyType(teams.keys),
-        keys_by_hash=MappingProxyType(
-            {sha256: key for key in teams.keys.values() for sha256 in (*key.previous, key.sha256)}
-        ),
+        keys_by_hash=by_hash(teams.keys),
     )
 
 

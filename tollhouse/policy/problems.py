@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class PolicyProblem:
-    """One problem. `file` is relative to the policy directory; line and column count from 1."""
+    """One problem. `file` is relative to the policy directory; line and column count from 1, and
+    are 0 for what is not about a line."""
 
     file: str
     line: int
@@ -21,7 +22,8 @@ class PolicyProblem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.message}"
 
 
 class PolicyError(Exception):

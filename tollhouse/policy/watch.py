@@ -27,7 +27,8 @@ class Finding:
 
     def _told(self) -> tuple[object, ...]:
         problems = self.error.problems if self.error else None
-        return (self.snapshot.version, problems, self.read)
+        # Not by version: it is that of the files, and prices from the public list may change alone.
+        return (self.snapshot, problems, self.read)
 
 
 class PolicyHolder:
