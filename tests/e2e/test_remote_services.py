@@ -16,11 +16,10 @@ import pytest
 import trustme
 
 from tests.simulator import simulator_process
-from tests.support import certificates, e2e_policy
+from tests.support import certificates, parts
 from tests.support.certificates import Files
-from tests.support.gateway import RUN_DIRS, test_key, wait_for
+from tests.support.gateway import RUN_DIRS, wait_for
 from tests.support.redis import RedisProcess
-from tollhouse.local import envoy
 
 
 @dataclass
@@ -52,34 +51,8 @@ class Remote:
             check=True,
             capture_output=True,
         )
-        admin = out / "admin"
-        with process(out, "envoy", envoy.command(out / "envoy.yaml", admin, 1)):
-            address = wait_for(lambda: admin.exists() and admin.read_text(), "Envoy's admin", 30)
-            wait_for(lambda: _is_live(address), "Envoy", 30)
-            listeners = httpx.get(f"http://{address}/listeners?format=json", trust_env=False).json()
-            socket_address = listeners["listener_statuses"][0]["local_address"]["socket_address"]
-            url = f"http://127.0.0.1:{socket_address['port_value']}"
-            with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
-                yield http
-
-
-def _is_live(address: str) -> bool:
-    try:
-        return httpx.get(f"http://{address}/ready", trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-@contextlib.contextmanager
-def process(folder: Path, name: str, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.log").open("wb") as log:
-        running = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        yield running
-    finally:
-        running.terminate()
-        running.wait(20)
+        with parts.envoy_of(out) as http:
+            yield http
 
 
 def free_port() -> int:
@@ -106,7 +79,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     with contextlib.ExitStack() as stack:
         stack.callback(redis.kill)
         simulator = stack.enter_context(simulator_process.running(root, "--record"))
-        policies = _policies(root, simulator.url)
+        policies = parts.policies_of(root, simulator.url)
         ports = {}
         for name, extra in (
             ("authz_service", []),
@@ -114,27 +87,11 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
         ):
             ports[name], ready = free_port(), root / f"{name}.ready.json"
             command = service_command(name, ports[name], policies, files, ready)
-            stack.enter_context(process(root, name, [*command, *extra]))
+            stack.enter_context(parts.process(root, name, [*command, *extra]))
             wait_for(ready.exists, name, 30)
         yield Remote(
             root, ca, policies, ports["authz_service"], ports["ratelimit_service"], simulator
         )
-
-
-def _policies(root: Path, simulator_url: str) -> Path:
-    secret = root / "keys"
-    secret.write_text(simulator_process.KEY)
-    providers = e2e_policy.PROVIDERS.replace("https://api.openai.com", simulator_url)
-    providers = providers.replace("${OPENAI_API_KEY}", f"file:{secret}")
-    other = providers.index("  other:")
-    models = e2e_policy.MODELS.replace("provider: other", "provider: openai")
-    return e2e_policy.write(root / "policies", providers=providers[:other], models=models)
-
-
-def chat(client: httpx.Client) -> httpx.Response:
-    body = {"model": "chat", "messages": [{"role": "user", "content": "Say hello"}]}
-    headers = {"authorization": f"Bearer {test_key('app')}"}
-    return client.post("/v1/chat/completions", json=body, headers=headers)
 
 
 def test_with_certificates_on_both_sides_a_call_is_decided_sent_and_settled(
@@ -143,7 +100,7 @@ def test_with_certificates_on_both_sides_a_call_is_decided_sent_and_settled(
     own = certificates.issue(remote.root / "client", remote.ca, "envoy.test")
     with remote.envoy(own, "good") as client:
         wait_for(lambda: client.get("/healthz").status_code == 200, "both services")
-        answer = chat(client)
+        answer = parts.chat(client)
         assert answer.status_code == 200
         assert answer.json()["usage"]["completion_tokens"] == 12
         ready = json.loads((remote.root / "ratelimit_service.ready.json").read_text())
@@ -158,7 +115,7 @@ def test_an_envoy_with_a_certificate_of_another_ca_learns_nothing_and_sends_noth
     stranger = certificates.issue(remote.root / "stranger", trustme.CA(), "envoy.test")
     before = len(remote.simulator.control("requests"))
     with remote.envoy(stranger, "bad") as client:
-        answer = chat(client)
+        answer = parts.chat(client)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "policy_unavailable")
         assert client.get("/healthz").status_code == 503
     assert len(remote.simulator.control("requests")) == before
