@@ -15,20 +15,20 @@ from authz_service.metrics import Metrics
 from authz_service.service import AuthzService
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.problems import PolicyError
-from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.serving import logs, options
 from tollhouse.serving.host import ServiceError, serve
 from tollhouse.serving.options import Options
 from tollhouse.serving.policy import PolicyMetrics
 from tollhouse.serving.readiness import Readiness
+from tollhouse.serving.source import SourceError, open_source
 
 
 async def run(chosen: Options) -> None:
-    """Raises PolicyError when there is no good policy to start from, ServiceError otherwise."""
+    """Raises PolicyError when there is no good policy to start from; SourceError, ServiceError."""
     registry = CollectorRegistry()
     policy_metrics = PolicyMetrics(registry)
-    holder = PolicyHolder(PolicyDirectory(chosen.policies, allow_demo_keys=chosen.demo_keys))
+    holder = PolicyHolder(open_source(chosen.source, registry))
     policy_metrics.loaded(holder.current)
     service = AuthzService(holder.current, Metrics(registry))
 
@@ -53,7 +53,7 @@ def main() -> int:
     logs.configure(chosen.log_level)
     try:
         uvloop.run(run(chosen))
-    except (PolicyError, ServiceError) as error:
+    except (PolicyError, ServiceError, SourceError) as error:
         print(f"authz_service: {error}", file=sys.stderr)
         return 1
     return 0

@@ -5,6 +5,7 @@ python -m ratelimit_service --redis-url redis://host --listen unix:/path
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
@@ -25,22 +26,24 @@ from ratelimit_service.service import register
 from ratelimit_service.settler import Settler, running
 from ratelimit_service.spool import StateError
 from tollhouse.policy.problems import PolicyError
-from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.serving import logs, options
 from tollhouse.serving.host import ServiceError, serve
 from tollhouse.serving.options import Options
 from tollhouse.serving.policy import PolicyMetrics
 from tollhouse.serving.readiness import Readiness
+from tollhouse.serving.source import SourceError, open_source
 
 REDIS_URL = "REDIS_URL"
+_LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 
 
 async def run(chosen: Options, redis_url: str, state_dir: Path | None) -> None:
-    """Raises PolicyError when there is no good policy to start from; StateError, ServiceError."""
+    """Raises PolicyError when there is no good policy to start from; SourceError, StateError,
+    ServiceError."""
     registry = CollectorRegistry()
     metrics, policy_metrics = Metrics(registry), PolicyMetrics(registry)
-    holder = PolicyHolder(PolicyDirectory(chosen.policies, allow_demo_keys=chosen.demo_keys))
+    holder = PolicyHolder(open_source(chosen.source, registry))
     policy_metrics.loaded(holder.current)
     ledger = Ledger(open_redis(redis_url))
     readiness = Readiness()
@@ -75,8 +78,9 @@ def main() -> int:
     parse = options.parser("ratelimit_service", "Envoy rate limits and settlement, in Redis")
     parse.add_argument(
         "--redis-url",
-        default=os.environ.get(REDIS_URL, "redis://127.0.0.1:6379/0"),
-        help=f"redis://, rediss:// or unix:// (default: the environment's {REDIS_URL})",
+        # Not shown as a default: an address may have a password in it.
+        default=argparse.SUPPRESS,
+        help=f"redis://, rediss:// or unix:// (default: the environment's {REDIS_URL}, or local)",
     )
     parse.add_argument(
         "--state-dir",
@@ -85,11 +89,12 @@ def main() -> int:
         "a folder for each replica",
     )
     arguments = parse.parse_args()
+    redis_url = getattr(arguments, "redis_url", os.environ.get(REDIS_URL, _LOCAL_REDIS))
     chosen = options.common(arguments)
     logs.configure(chosen.log_level)
     try:
-        uvloop.run(run(chosen, arguments.redis_url, arguments.state_dir))
-    except (PolicyError, ServiceError, StateError) as error:
+        uvloop.run(run(chosen, redis_url, arguments.state_dir))
+    except (PolicyError, ServiceError, SourceError, StateError) as error:
         print(f"ratelimit_service: {error}", file=sys.stderr)
         return 1
     return 0

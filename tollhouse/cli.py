@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn, Optional
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ratelimit_service.cli import ledger
+from tollhouse.bundles.cli import policy
 from tollhouse.importing.command import importer
 from tollhouse.keys_cli import keys
 from tollhouse.paths import EXAMPLE_POLICIES
@@ -28,12 +30,21 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
 app.add_typer(importer, name="import")
+app.add_typer(policy, name="policy")
 
 # What is printed is data too: `models.yaml:100:15` holds no emoji.
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 _INCOMPLETE_TLS = "--tls-cert and --tls-key go together: give both"
+
+
+class PolicyFrom(StrEnum):
+    """Where a policy comes from."""
+
+    DIRECTORY = "directory"
+    REDIS = "redis"
+
 
 Policies = Annotated[Path, typer.Option(help="The policy tree.", file_okay=False)]
 
@@ -111,6 +122,22 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
     services_cert: Annotated[Optional[Path], typer.Option(help="Envoy's own, for them.")] = None,  # noqa: UP045
     services_key: Annotated[Optional[Path], typer.Option(help="Its private key.")] = None,  # noqa: UP045
     watch: Annotated[bool, typer.Option(help="Render again at every good edit.")] = False,
+    policy_from: Annotated[
+        PolicyFrom,
+        typer.Option("--policy", help="From --policies, or the bundles of tollhouse policy."),
+    ] = PolicyFrom.DIRECTORY,
+    policy_redis_url: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Where the bundles are. [default: the environment's REDIS_URL]"),
+    ] = None,
+    policy_public_key: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(help="What verifies bundles; repeatable."),
+    ] = None,
+    policy_cache: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The last good bundle is kept here; a file a process."),
+    ] = None,
 ) -> None:
     """Write everything Envoy runs from: bootstrap, routes, clusters, secrets' places, Lua."""
     from tollhouse.rendering import (  # noqa: PLC0415 - takes a second to import
@@ -121,11 +148,19 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
         TlsFiles,
     )
     from tollhouse.rendering.command import render_once, render_watching  # noqa: PLC0415
+    from tollhouse.serving.source import SourceError, SourceOptions, open_source  # noqa: PLC0415
 
     if (tls_cert is None) != (tls_key is None):
         _fail(_INCOMPLETE_TLS)
     if len({option is None for option in (services_ca, services_cert, services_key)}) > 1:
         _fail("--services-ca, --services-cert and --services-key go together: give all three")
+    source = SourceOptions(
+        kind=policy_from,
+        directory=policies,
+        redis_url=policy_redis_url,
+        public_keys=policy_public_key or [],
+        cache=policy_cache,
+    )
     try:
         settings = EnvoySettings(
             authz=Address.parse(authz),
@@ -139,8 +174,8 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
             else None,
         )
         run = render_watching if watch else render_once
-        run(policies, settings, out_dir, seen_as or out_dir, _say)
-    except (RenderError, PolicyError, OSError) as error:
+        run(open_source(source), settings, out_dir, seen_as or out_dir, _say)
+    except (RenderError, PolicyError, SourceError, OSError) as error:
         _fail(str(error))
 
 

@@ -15,6 +15,7 @@ PACKAGES = ("authz_service", "ratelimit_service", "tollhouse")
 # Each module named with why it may look.
 READS_THE_ENVIRONMENT = {
     "ratelimit_service/__main__.py",  # REDIS_URL
+    "tollhouse/bundles/store.py",  # REDIS_URL
     "tollhouse/cli.py",  # COLUMNS
     "tollhouse/paths.py",  # TOLLHOUSE_ENVOY_DIR
     "tollhouse/local/simulated.py",  # whether a provider's secret is set, never what it is

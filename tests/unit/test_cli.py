@@ -19,7 +19,8 @@ OPTIONS = {
     "up": "--policies --port --run-dir --redis-url --tls-cert --tls-key",
     "check": "policies",
     "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --access-log"
-    " --tls-cert --tls-key --services-ca --services-cert --services-key --watch",
+    " --tls-cert --tls-key --services-ca --services-cert --services-key --watch"
+    " --policy --policy-redis-url --policy-public-key --policy-cache",
     "keys new": "ID --team --project --env --expires --allowed-models --owner --file --policies"
     " --json",
     "keys rotate": "ID --overlap --policies --json",
@@ -29,6 +30,11 @@ OPTIONS = {
     "keys list": "--team --project --env --state --format --policies",
     "keys identify": "--policies --json",
     "import litellm": "CONFIG --out --keys --format",
+    "policy keygen": "--out",
+    "policy publish": "--signing-key --policies --redis-url --by --if-serial --dry-run --json",
+    "policy rollback": "serial --signing-key --redis-url --public-key --by --if-serial --json",
+    "policy list": "--redis-url --json",
+    "policy show": "serial --public-key --redis-url --json",
     "simulate": "--port --key --record",
 }
 SECOND_PROVIDER = """\
@@ -69,7 +75,7 @@ def test_the_help_of_a_command_names_all_it_takes(command: str) -> None:
 @pytest.mark.parametrize(
     ("words", "commands"),
     [
-        ([], ["up", "check", "render", "simulate", "keys", "ledger", "import"]),
+        ([], ["up", "check", "render", "simulate", "keys", "ledger", "import", "policy"]),
         (["keys"], ["new", "rotate", "block", "unblock", "expire", "list", "identify"]),
         (["import"], ["litellm"]),
     ],

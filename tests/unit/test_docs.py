@@ -17,11 +17,15 @@ from pydantic import BaseModel
 
 from authz_service.metrics import Metrics as AuthzMetrics
 from ratelimit_service.metrics import Metrics as RatelimitMetrics
+from tollhouse.bundles.cache import BundleCache
+from tollhouse.bundles.source import PolicyBundles
+from tollhouse.bundles.store import BundleStore
 from tollhouse.cli import app
 from tollhouse.decisions import ALLOWED, CODES
 from tollhouse.demo import DEMO_KEYS
 from tollhouse.policy import files
 from tollhouse.serving import options
+from tollhouse.serving.bundles import BundleMetrics
 from tollhouse.serving.policy import PolicyMetrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +96,8 @@ def _registered() -> list[Any]:
     AuthzMetrics(registry)
     RatelimitMetrics(registry)
     PolicyMetrics(registry)
+    store = BundleStore("redis://127.0.0.1", timeout_seconds=1)
+    BundleMetrics(registry, PolicyBundles(store, BundleCache(ROOT / "none"), []))
     return list(registry._collector_to_names)
 
 
@@ -193,7 +199,8 @@ def _commands_shown() -> list[str]:
         {
             " ".join(found.split())
             for found in re.findall(
-                r"tollhouse ((?:up|check|render|keys|simulate|ledger|import)\b[^`\n|]*)", text
+                r"tollhouse ((?:up|check|render|keys|simulate|ledger|import|policy)\b[^`\n|]*)",
+                text,
             )
         }
     )
@@ -202,7 +209,7 @@ def _commands_shown() -> list[str]:
 @pytest.mark.parametrize("shown", _commands_shown())
 def test_every_tollhouse_command_that_is_shown_exists_with_its_options(shown: str) -> None:
     words = shown.split()
-    grouped = words[0] in ("keys", "ledger", "import")
+    grouped = words[0] in ("keys", "ledger", "import", "policy")
     name = f"tollhouse {' '.join(words[: 2 if grouped else 1])}"
     assert name in COMMANDS
     known = {option for parameter in COMMANDS[name].params for option in parameter.opts}

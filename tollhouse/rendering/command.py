@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tollhouse.policy.compiled import Snapshot
-from tollhouse.policy.compiler import load_snapshot
 from tollhouse.policy.problems import PolicyError
-from tollhouse.policy.source import PolicyDirectory
+from tollhouse.policy.source import PolicySource
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.rendering.settings import EnvoySettings
 from tollhouse.rendering.write import render
@@ -19,17 +18,17 @@ Say = Callable[[str], None]
 
 
 def render_once(
-    policies: Path, settings: EnvoySettings, out: Path, seen_as: Path, say: Say
+    source: PolicySource, settings: EnvoySettings, out: Path, seen_as: Path, say: Say
 ) -> None:
     """Raises PolicyError or RenderError."""
-    _render(load_snapshot(policies), settings, out, seen_as, say)
+    _render(source.load(), settings, out, seen_as, say)
 
 
 def render_watching(
-    policies: Path, settings: EnvoySettings, out: Path, seen_as: Path, say: Say
+    source: PolicySource, settings: EnvoySettings, out: Path, seen_as: Path, say: Say
 ) -> None:
-    """As `render_once`, and then until a signal; a bad edit changes nothing and is said."""
-    holder = PolicyHolder(PolicyDirectory(policies))
+    """As `render_once`, and then until a signal; a bad policy changes nothing and is said."""
+    holder = PolicyHolder(source)
 
     def adopt(snapshot: Snapshot) -> None:
         _render(snapshot, settings, out, seen_as, say)

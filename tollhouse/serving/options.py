@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from tollhouse.serving.source import SourceOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,22 @@ class Options:
     tls_cert: Path | None
     tls_key: Path | None
     log_level: str
+    policy: str = "directory"
+    policy_redis_url: str | None = None
+    policy_public_key: list[Path] = field(default_factory=list)
+    policy_cache: Path | None = None
+
+    @property
+    def source(self) -> SourceOptions:
+        """Where the policy comes from."""
+        return SourceOptions(
+            self.policy,
+            self.policies,
+            self.demo_keys,
+            self.policy_redis_url,
+            self.policy_public_key,
+            self.policy_cache,
+        )
 
 
 def parser(prog: str, description: str) -> argparse.ArgumentParser:
@@ -39,6 +57,22 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
     add("--tls-ca", type=Path, help="CA of the clients (Envoy) that may call")
     add("--tls-cert", type=Path, help="this service's certificate chain")
     add("--tls-key", type=Path, help="its private key")
+    add(
+        "--policy",
+        choices=["directory", "redis"],
+        default="directory",
+        help="take it from --policies, or follow the bundles of tollhouse policy publish",
+    )
+    # Not shown as a default: an address may have a password in it.
+    add("--policy-redis-url", help="where the bundles are; else the environment's REDIS_URL")
+    add(
+        "--policy-public-key",
+        type=Path,
+        action="append",
+        default=[],
+        help="what verifies bundles, of tollhouse policy keygen; repeatable",
+    )
+    add("--policy-cache", type=Path, help="the last good bundle is kept here; a file a process")
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     return parse
 

@@ -39,7 +39,7 @@ class PolicyMetrics:
         )
         self._stale = Gauge(
             "tollhouse_policy_stale",
-            "1 while the files on disk are not what is in force, because they are wrong.",
+            "1 while the newest policy is not what is in force, because it was refused.",
             registry=registry,
         )
         self._keys = KeyMetrics(registry, clock)

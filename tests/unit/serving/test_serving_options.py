@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tollhouse.serving.options import Options, common, parser
+from tollhouse.serving.source import SourceOptions
 
 
 def read(*arguments: str) -> Options:
@@ -32,6 +33,8 @@ def test_every_option_arrives_under_its_name() -> None:
         *("--policies", "/etc/policies", "--listen", "0.0.0.0:9001", "--metrics", "0.0.0.0:9101"),
         *("--ready-file", "/run/ready.json", "--demo-keys", "--log-level", "debug"),
         *("--tls-ca", "/tls/ca.crt", "--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key"),
+        *("--policy", "redis", "--policy-redis-url", "redis://bundles", "--policy-cache", "/var/b"),
+        *("--policy-public-key", "/keys/old.pub", "--policy-public-key", "/keys/new.pub"),
     )
     assert chosen == Options(
         policies=Path("/etc/policies"),
@@ -43,7 +46,34 @@ def test_every_option_arrives_under_its_name() -> None:
         tls_cert=Path("/tls/tls.crt"),
         tls_key=Path("/tls/tls.key"),
         log_level="debug",
+        policy="redis",
+        policy_redis_url="redis://bundles",
+        policy_public_key=[Path("/keys/old.pub"), Path("/keys/new.pub")],
+        policy_cache=Path("/var/b"),
     )
+    assert chosen.source == SourceOptions(
+        kind="redis",
+        directory=Path("/etc/policies"),
+        demo_keys=True,
+        redis_url="redis://bundles",
+        public_keys=[Path("/keys/old.pub"), Path("/keys/new.pub")],
+        cache=Path("/var/b"),
+    )
+
+
+def test_two_command_lines_do_not_share_their_keys() -> None:
+    parse = parser("any_service", "any")
+    parse.parse_args(["--listen", "unix:/a", "--policy-public-key", "one"])
+    assert common(parse.parse_args(["--listen", "unix:/a"])).policy_public_key == []
+
+
+def test_an_address_with_a_password_is_not_in_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:hidden@host")
+    with pytest.raises(SystemExit):
+        read("--help")
+    assert "hidden" not in capsys.readouterr().out
 
 
 def test_an_option_of_one_service_stays_out_of_what_both_share() -> None:
