@@ -192,6 +192,10 @@ def test_every_option_of_the_services_is_documented() -> None:
     assert [option for option in sorted(known) if f"`{option}`" not in page] == []
 
 
+COMMANDS = "up|check|render|keys|simulate|ledger|import|policy"
+GROUPS = ("keys", "ledger", "import", "policy")
+
+
 def _commands_shown() -> list[str]:
     """Command lines of the README and of docs, in blocks and in backticks, without the program."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
@@ -209,7 +213,7 @@ def _commands_shown() -> list[str]:
 @pytest.mark.parametrize("shown", _commands_shown())
 def test_every_tollhouse_command_that_is_shown_exists_with_its_options(shown: str) -> None:
     words = shown.split()
-    grouped = words[0] in ("keys", "ledger", "import", "policy")
+    grouped = words[0] in GROUPS
     name = f"tollhouse {' '.join(words[: 2 if grouped else 1])}"
     assert name in COMMANDS
     known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
