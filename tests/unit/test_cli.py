@@ -19,7 +19,8 @@ OPTIONS = {
     "up": "--policies --port --run-dir --redis-url --tls-cert --tls-key",
     "check": "policies",
     "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --access-log"
-    " --tls-cert --tls-key --services-ca --services-cert --services-key --watch",
+    " --tls-cert --tls-key --services-ca --services-cert --services-key --watch --envoy-admin",
+    "status": "--run-dir --policies --authz --ratelimit --envoy --format",
     "keys new": "ID --env --expires",
     "simulate": "--port --key --record",
 }
@@ -64,7 +65,7 @@ def test_without_a_command_the_commands_are_listed(words: list[str]) -> None:
     assert (shown.returncode, shown.stderr) == (2, "")
     listed = re.findall(r"^│ (\w+)  +[A-Z]", shown.stdout, re.MULTILINE)
     assert listed == (
-        ["new"] if words else [*("up", "check", "render", "simulate", "keys", "ledger")]
+        ["new"] if words else [*("up", "check", "render", "status", "simulate", "keys", "ledger")]
     )
 
 

@@ -193,7 +193,7 @@ def _commands_shown() -> list[str]:
         {
             " ".join(found.split())
             for found in re.findall(
-                r"tollhouse ((?:up|check|render|keys|simulate|ledger)\b[^`\n|]*)", text
+                r"tollhouse ((?:up|check|render|keys|simulate|ledger|status)\b[^`\n|]*)", text
             )
         }
     )

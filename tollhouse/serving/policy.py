@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -12,10 +15,21 @@ from tollhouse.policy.problems import PolicyError
 log = logging.getLogger("tollhouse.policy")
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What /policy says: the version, since when (seconds since the epoch), and, when the files
+    say something else, the problems that keep it from being taken."""
+
+    version: str | None = None
+    loaded_at: float | None = None
+    problems: tuple[str, ...] = ()
+
+
 class PolicyMetrics:
-    """Which snapshot is in force, and how reloads went."""
+    """Which snapshot is in force, and how reloads went. Told to Prometheus, the log and /policy."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._in_force = InForce()
         self._version = Gauge(
             "tollhouse_policy_info",
             "The policy in force (always 1).",
@@ -35,13 +49,22 @@ class PolicyMetrics:
         )
         self._stale = Gauge(
             "tollhouse_policy_stale",
-            "1 while the files on disk are not what is in force, because they are wrong.",
+            "1 while the files on disk are not in force: wrong, or being written.",
             registry=registry,
         )
         for result in ("success", "failure"):
             self._reloads.labels(result)
 
+    def document(self) -> dict[str, Any]:
+        """The JSON document at /policy."""
+        told = self._in_force
+        return {**asdict(told), "stale": bool(told.problems)}
+
     def loaded(self, snapshot: Snapshot) -> None:
+        before, now = self._in_force, time.time()
+        # A bad edit that was taken back leaves the version, and the time, as they were.
+        since = before.loaded_at if before.version == snapshot.version else now
+        self._in_force = InForce(snapshot.version, since)
         self._version.clear()
         self._version.labels(snapshot.version).set(1)
         self._reloads.labels("success").inc()
@@ -52,6 +75,8 @@ class PolicyMetrics:
     def failed(self, error: PolicyError) -> None:
         self._reloads.labels("failure").inc()
         self._stale.set(1)
+        problems = tuple(map(str, error.problems))
+        self._in_force = replace(self._in_force, problems=problems)
         for problem in error.problems:
             log.error(
                 "policy refused, the last good one stays in force",

@@ -103,3 +103,34 @@ def test_every_problem_of_a_refused_policy_is_logged_with_its_place(
     assert logged == [str(problem) for problem in error.problems]
     assert [text.split(": ")[0] for text in logged] == ["org.yaml:1:1", "org.yaml:2:1"]
     assert {one.levelno for one in caplog.records} == {logging.ERROR}
+
+
+def test_the_document_says_which_policy_is_in_force_and_since_when(snapshot: Snapshot) -> None:
+    watched, before = Watched(), time.time()
+    watched.metrics.loaded(snapshot)
+    told = watched.metrics.document()
+    assert before <= told.pop("loaded_at") <= time.time()
+    assert told == {"version": snapshot.version, "stale": False, "problems": ()}
+
+
+def test_the_document_says_why_the_files_are_not_in_force(
+    snapshot: Snapshot, tmp_path: Path
+) -> None:
+    watched = Watched()
+    watched.metrics.loaded(snapshot)
+    error = error_of(tmp_path / "bad")
+    watched.metrics.failed(error)
+    told = watched.metrics.document()
+    assert (told["version"], told["stale"]) == (snapshot.version, True)
+    assert told["problems"] == tuple(str(problem) for problem in error.problems)
+
+
+def test_a_bad_edit_that_is_taken_back_does_not_change_since_when(
+    snapshot: Snapshot, tmp_path: Path
+) -> None:
+    watched = Watched()
+    watched.metrics.loaded(snapshot)
+    before = watched.metrics.document()
+    watched.metrics.failed(error_of(tmp_path / "bad"))
+    watched.metrics.loaded(snapshot)
+    assert watched.metrics.document() == before
