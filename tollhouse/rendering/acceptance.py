@@ -11,7 +11,6 @@ from tollhouse.fetch import Unreachable, get, get_json
 
 # Envoy takes a file some milliseconds after its rename; new clusters may first resolve their names.
 PATIENCE_SECONDS = 10.0
-# A refusal of the policy before may still be on its way when this one is taken.
 _SECOND_LOOK_SECONDS = 0.5
 _LOOK_SECONDS = 0.05
 _SERVICES = ("cluster_manager.cds", "http.tollhouse.rds.tollhouse")
@@ -20,19 +19,19 @@ _STATS = "/stats?format=json&filter=(version_text|update_rejected)$"
 
 @dataclass(frozen=True, slots=True)
 class EnvoyState:
-    """The policy version of clusters and routes, "" where none was taken, and how many updates
-    each discovery service has refused since Envoy started."""
+    """By discovery service: the policy version of what it has taken, and how many updates it has
+    refused since Envoy started. Credentials (`sds.…`) have no version."""
 
-    clusters: str
-    routes: str
+    versions: Mapping[str, str]
     rejected: Mapping[str, int]
 
     @property
     def version(self) -> str:
-        """The one version in force, or both."""
-        if self.clusters == self.routes:
-            return self.clusters
-        return f"clusters {self.clusters or 'none'}, routes {self.routes or 'none'}"
+        """The one version in force, or both; "" where none was taken."""
+        clusters, routes = (self.versions.get(name, "") for name in _SERVICES)
+        if clusters == routes:
+            return clusters
+        return f"clusters {clusters or 'none'}, routes {routes or 'none'}"
 
     @property
     def refusals(self) -> int:
@@ -57,8 +56,8 @@ class EnvoyAdmin:
             for name, value in stats.items()
             if name.endswith(".update_rejected")
         }
-        clusters, routes = (str(stats.get(f"{name}.version_text", "")) for name in _SERVICES)
-        return EnvoyState(clusters, routes, rejected)
+        versions = {name: str(stats.get(f"{name}.version_text", "")) for name in _SERVICES}
+        return EnvoyState(versions, rejected)
 
     def is_ready(self) -> bool:
         """Raises Unreachable."""
@@ -80,35 +79,47 @@ async def wait_until_taken(
 
     Raises NotTaken when it refused them, cannot be asked, or did not take them in time.
     """
-    started, refused_at = now(), None
+    started, seen, since = now(), None, now()
     while True:
-        said, refused = await _look(look, version, before)
-        if not said:
+        said = await _look(look, version, before)
+        if said != seen:
+            seen, since = said, now()
+        # A refusal of the policy before may still come, and one of a credential after all else.
+        if said.is_final and now() - since >= _SECOND_LOOK_SECONDS:
+            if said.problem:
+                raise NotTaken(said.problem)
             return
-        if refused and refused_at is None:
-            refused_at = now()
-        if refused_at is not None and now() - refused_at >= _SECOND_LOOK_SECONDS:
-            raise NotTaken(said)
         if now() - started >= PATIENCE_SECONDS:
-            raise NotTaken(f"{said} after {PATIENCE_SECONDS:g} s")
+            raise NotTaken(f"{said.problem or 'Envoy wavers'} after {PATIENCE_SECONDS:g} s")
         await sleep(_LOOK_SECONDS)
 
 
-async def _look(
-    look: Callable[[], EnvoyState], version: str, before: EnvoyState | None
-) -> tuple[str, bool]:
-    """Why it is not taken, "" if it is; whether Envoy has refused it."""
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """`problem`: why it is not taken, "" if it is. `is_final`: more time will not change it."""
+
+    problem: str
+    is_final: bool
+
+
+async def _look(look: Callable[[], EnvoyState], version: str, before: EnvoyState | None) -> _Said:
     try:
         state = await asyncio.to_thread(look)
     except Unreachable as error:
-        return f"Envoy cannot be asked: {error}", False
+        return _Said(f"Envoy cannot be asked: {error}", is_final=False)
+    refused = _refused(state, version, before) if before else []
+    if refused:
+        return _Said(f"Envoy refused {', '.join(refused)} of policy {version}", is_final=True)
     if state.version == version:
-        return "", False
-    known = before.rejected if before else {}
-    grown = [name for name, count in state.rejected.items() if count > known.get(name, 0)]
-    if grown and before:
-        return f"Envoy refused {', '.join(sorted(grown))} of policy {version}", True
-    return f"Envoy has not taken policy {version}, it has {state.version or 'none'}", False
+        return _Said("", is_final=True)
+    return _Said(f"Envoy has not taken policy {version}, it has {state.version or 'none'}", False)
+
+
+def _refused(state: EnvoyState, version: str, before: EnvoyState) -> list[str]:
+    """The services that have refused something since, those aside that have this version."""
+    has_it = {name for name in _SERVICES if state.versions.get(name) == version}
+    grown = (name for name, count in state.rejected.items() if count > before.rejected.get(name, 0))
+    return sorted(name for name in grown if name not in has_it)
 
 
 class Confirmation:

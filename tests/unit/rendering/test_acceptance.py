@@ -16,11 +16,14 @@ from tollhouse.rendering.acceptance import (
     wait_until_taken,
 )
 
-OLD = EnvoyState("old", "old", {"cds": 2, "rds": 0})
+CDS, RDS, SDS = "cluster_manager.cds", "http.tollhouse.rds.tollhouse", "sds.openai"
 
 
-def state(clusters: str, routes: str, cds: int = 2) -> EnvoyState:
-    return EnvoyState(clusters, routes, {"cds": cds, "rds": 0})
+def state(clusters: str, routes: str, cds: int = 2, sds: int = 0) -> EnvoyState:
+    return EnvoyState({CDS: clusters, RDS: routes}, {CDS: cds, RDS: 0, SDS: sds})
+
+
+OLD = state("old", "old")
 
 
 @dataclass
@@ -58,18 +61,23 @@ def envoy(*states: EnvoyState | None) -> Envoy:
 async def test_it_is_taken_when_clusters_and_routes_both_have_its_version() -> None:
     asked = envoy(OLD, state("new", "old"), state("new", "new"))
     await asked.take()
-    assert len(asked.asked) == 3
+    assert asked.now < 1
 
 
 async def test_a_refusal_is_told_with_the_service_that_refused() -> None:
     asked = envoy(OLD, state("old", "new", cds=3))
-    with pytest.raises(NotTaken, match=r"^Envoy refused cds of policy new$"):
+    with pytest.raises(NotTaken, match=r"^Envoy refused cluster_manager.cds of policy new$"):
         await asked.take()
     assert asked.now < 1
 
 
 async def test_a_refusal_of_the_policy_before_is_not_taken_for_one_of_this() -> None:
     await envoy(state("old", "new", cds=3), state("new", "new", cds=3)).take()
+
+
+async def test_a_credential_that_is_refused_after_all_else_was_taken_is_told() -> None:
+    with pytest.raises(NotTaken, match=r"^Envoy refused sds\.openai of policy new$"):
+        await envoy(state("new", "new"), state("new", "new", sds=1)).take()
 
 
 async def test_an_envoy_that_does_not_take_it_is_waited_for_and_told() -> None:
