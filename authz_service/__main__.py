@@ -41,7 +41,7 @@ async def run(chosen: Options) -> None:
         watch(holder, stop, on_success=adopt, on_failure=policy_metrics.failed)
     )
     try:
-        await serve(chosen, service.register, registry, Readiness())
+        await serve(chosen, service.register, registry, Readiness(), policy_metrics.document)
     finally:
         stop.set()
         await watching

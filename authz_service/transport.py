@@ -7,7 +7,7 @@ serialized once and reused: the same key calling the same alias gets the same by
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -78,6 +78,7 @@ class Answers:
         response.status.code = OK
         response.ok_response.headers.append(_header(contract.PROVIDER_HEADER, alias.provider))
         response.ok_response.headers_to_remove.extend(_CREDENTIAL_HEADERS)
+        response.ok_response.response_headers_to_add.extend(self._shown())
         noted = {**_notes(key, alias, is_previous=is_previous), "reason": ALLOWED}
         response.dynamic_metadata.CopyFrom(
             _struct({**self._identity(key), **self._grant(alias), **noted})
@@ -118,13 +119,18 @@ class Answers:
         models = [_model(alias) for alias in decision.aliases]
         body = models[0] if decision.single else {"object": "list", "data": models}
         metadata = {**self._identity(decision.key), "reason": "listed models"}
-        return _answer(200, json.dumps(body), ALLOWED, metadata)
+        return _answer(200, json.dumps(body), ALLOWED, metadata, self._shown())
 
     def _refused(self, refused: Refused) -> bytes:
         alias = {"alias": refused.alias} if refused.alias else {}
         metadata = {**self._identity(refused.key), **alias, "reason": refused.message}
         body = error_body(refused.code, refused.message, refused.param)
-        return _answer(CODES[refused.code].status, body, refused.code, metadata)
+        return _answer(CODES[refused.code].status, body, refused.code, metadata, self._shown())
+
+    def _shown(self) -> list[HeaderValueOption]:
+        """What every answer to the client says besides, a later filter's refusal included."""
+        shown = self._snapshot.org.show_policy_version
+        return [_header(contract.POLICY_HEADER, self._snapshot.version)] if shown else []
 
 
 def _notes(key: Key, alias: Alias, *, is_previous: bool) -> dict[str, str]:
@@ -141,7 +147,13 @@ def _model(alias: Alias) -> dict[str, Any]:
     return {"id": alias.name, "object": "model", "created": 0, "owned_by": "tollhouse"}
 
 
-def _answer(status: int, body: str, decision: str, metadata: dict[str, Any]) -> bytes:
+def _answer(
+    status: int,
+    body: str,
+    decision: str,
+    metadata: dict[str, Any],
+    shown: Iterable[HeaderValueOption],
+) -> bytes:
     """ext_authz calls every answer of its own a denial, a 200 included."""
     response = CheckResponse()
     response.status.code = PERMISSION_DENIED
@@ -150,6 +162,7 @@ def _answer(status: int, body: str, decision: str, metadata: dict[str, Any]) -> 
     denied.body = body
     denied.headers.append(_header("content-type", "application/json"))
     denied.headers.append(_header(contract.DECISION_HEADER, decision))
+    denied.headers.extend(shown)
     response.dynamic_metadata.CopyFrom(_struct(metadata))
     return bytes(response.SerializeToString())
 

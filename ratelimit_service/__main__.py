@@ -66,6 +66,7 @@ async def run(chosen: Options, redis_url: str, state_dir: Path | None) -> None:
                 lambda server: register(server, admission, settler, refusals),
                 registry,
                 readiness,
+                policy_metrics.document,
             )
     finally:
         stop.set()

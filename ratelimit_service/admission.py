@@ -15,6 +15,7 @@ from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Admitted, Claim, Refused, Withdrawal
 from ratelimit_service.metrics import Metrics
+from ratelimit_service.policies import Policies, UnknownGrant
 from ratelimit_service.replica import Replica
 from ratelimit_service.reservation import Call, NotCovered, not_covered
 from ratelimit_service.settlement import format_slot
@@ -87,7 +88,7 @@ class Admission:
         replica: Replica,
         give_back: Callable[[Withdrawal], None],
     ) -> None:
-        self._holder = holder
+        self._policies = Policies(holder)
         self._ledger = ledger
         self._metrics = metrics
         self._replica = replica
@@ -96,7 +97,11 @@ class Admission:
     async def admit(self, call: Call) -> Reservation | Limited:
         """Raises NotCounted."""
         started = time.perf_counter()
-        snapshot, key, alias = await self._grant(call.key_id, call.alias)
+        try:
+            granted = await self._policies.find(call)
+        except UnknownGrant as error:
+            raise NotCounted(str(error)) from None
+        snapshot, key, alias = granted.snapshot, granted.key, granted.alias
         if uncovered := not_covered(call.size, snapshot.scopes(key, alias)):
             return self._not_covered(uncovered, key, alias)
         worst = bound(snapshot, alias, call.size)
@@ -161,21 +166,6 @@ class Admission:
         self._count(LEDGER_UNAVAILABLE, asked.key, asked.alias)
         self._withdraw(asked)
         raise NotCounted(f"Redis has lost the ledger of {', '.join(lost)}")
-
-    async def _grant(self, key_id: str, alias_name: str) -> tuple[Snapshot, Key, Alias]:
-        found = self._find(key_id, alias_name)
-        if found is None:
-            # authz_service saw an edit a moment before we did: look now rather than refuse.
-            await asyncio.to_thread(self._holder.reload)
-            found = self._find(key_id, alias_name)
-        if found is None:
-            raise NotCounted("authz_service and ratelimit_service have different policies")
-        return found
-
-    def _find(self, key_id: str, alias_name: str) -> tuple[Snapshot, Key, Alias] | None:
-        snapshot = self._holder.current
-        key, alias = snapshot.keys.get(key_id), snapshot.aliases.get(alias_name)
-        return (snapshot, key, alias) if key and alias else None
 
     def _withdraw(self, asked: _Asked) -> None:
         # Redis may have made the reservation all the same, in some slots, or will, too late for us.

@@ -36,13 +36,15 @@ class RequestSize:
 class Call:
     """One call that asks to be admitted.
 
-    `request_id` is Envoy's own, never the client's; empty where Envoy gave none.
+    `request_id` is Envoy's own, never the client's; empty where Envoy gave none. `policy_version`
+    is that of the policy by which authz_service granted it.
     """
 
     key_id: str
     alias: str
     size: RequestSize
     request_id: str = ""
+    policy_version: str = ""
 
 
 def worst_case(size: RequestSize, alias: Alias, org: Org) -> Usage:

@@ -56,7 +56,7 @@ def call_from(request: RateLimitRequest) -> Call:
             unbounded=None if facts["unbounded"] == "none" else facts["unbounded"],
         )
         request_id = facts.get(contract.REQUEST_ID_DESCRIPTOR, "")
-        return Call(facts["key_id"], facts["alias"], size, request_id)
+        return Call(facts["key_id"], facts["alias"], size, request_id, facts["policy_version"])
     except KeyError as error:
         raise MalformedRequest(f"no {error.args[0]} in the descriptor") from None
     except ValueError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn, Optional
@@ -35,6 +37,12 @@ app.add_typer(policy, name="policy")
 # What is printed is data too: `models.yaml:100:15` holds no emoji.
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+class Format(StrEnum):
+    text = "text"
+    json = "json"
+
 
 _INCOMPLETE_TLS = "--tls-cert and --tls-key go together: give both"
 
@@ -138,6 +146,10 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
         Optional[Path],  # noqa: UP045
         typer.Option(help="The last good bundle is kept here; a file a process."),
     ] = None,
+    envoy_admin: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="host:port to ask whether Envoy took it; exit status 1 if not."),
+    ] = None,
 ) -> None:
     """Write everything Envoy runs from: bootstrap, routes, clusters, secrets' places, Lua."""
     from tollhouse.rendering import (  # noqa: PLC0415 - takes a second to import
@@ -147,7 +159,11 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
         ServicesTls,
         TlsFiles,
     )
-    from tollhouse.rendering.command import render_once, render_watching  # noqa: PLC0415
+    from tollhouse.rendering.command import (  # noqa: PLC0415
+        Rendering,
+        render_once,
+        render_watching,
+    )
     from tollhouse.serving.source import SourceError, SourceOptions, open_source  # noqa: PLC0415
 
     if (tls_cert is None) != (tls_key is None):
@@ -174,9 +190,48 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
             else None,
         )
         run = render_watching if watch else render_once
-        run(open_source(source), settings, out_dir, seen_as or out_dir, _say)
+        asked = f"http://{envoy_admin}" if envoy_admin else None
+        found = open_source(source)
+        taken = run(Rendering(found, settings, out_dir, seen_as or out_dir, asked), _say)
     except (RenderError, PolicyError, SourceError, OSError) as error:
         _fail(str(error))
+    raise typer.Exit(0 if taken else 1)
+
+
+@app.command()
+def status(  # noqa: PLR0913, PLR0917 - one option each
+    run_dir: Annotated[Path, typer.Option(help="Of the `tollhouse up` to ask.")] = Path(".run"),
+    policies: Annotated[Optional[Path], typer.Option(help="The policy tree.")] = None,  # noqa: UP045
+    authz: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="A replica's --metrics URL; repeat it for each."),
+    ] = None,
+    ratelimit: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="A replica's --metrics URL; repeat it for each."),
+    ] = None,
+    envoy: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Its admin URL; repeat it for each."),
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="text or json.")] = Format.text,
+) -> None:
+    """Say which policy each part goes by. Exit status 0 if all are ready and agree, else 1."""
+    from tollhouse.status import ask, screen  # noqa: PLC0415 - takes a moment to import
+
+    places = ask.Places(tuple(authz or ()), tuple(ratelimit or ()), tuple(envoy or ()), policies)
+    try:
+        if not (authz or ratelimit or envoy):
+            there = ask.places_of(run_dir)
+            places = replace(there, policies=policies or there.policies)
+    except ask.NothingToAsk as error:
+        _fail(str(error))
+    report = ask.ask(places)
+    if format_ is Format.json:
+        _say(json.dumps(report.to_json(), indent=2))
+    else:
+        _say("\n".join(screen.lines(report)))
+    raise typer.Exit(0 if report.all_well else 1)
 
 
 @app.command()

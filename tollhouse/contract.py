@@ -23,8 +23,9 @@ PROVIDER_HEADER: Final = "x-tollhouse-provider"
 DECISION_HEADER: Final = "x-tollhouse-decision"
 REWRITTEN_HEADER: Final = "x-tollhouse-rewritten"
 ANSWERED_HEADER: Final = "x-tollhouse-answered-by"
+POLICY_HEADER: Final = "x-tollhouse-policy"
 
-GRANT_DESCRIPTORS: Final = ("key_id", "alias")
+GRANT_DESCRIPTORS: Final = ("key_id", "alias", "policy_version")
 REQUEST_DESCRIPTORS: Final = (
     "endpoint",
     "text_bytes",

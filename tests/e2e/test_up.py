@@ -119,7 +119,7 @@ def test_it_says_how_far_it_is_and_which_providers_are_played(example: Gateway) 
         "redis: ready",
         "authz_service: ready",
         "ratelimit_service: ready",
-        "envoy: ready",
+        "envoy: ready, with policy ",
     ):
         assert part in printed
     for provider, variable in (("openai", "OPENAI_API_KEY"), ("anthropic", "ANTHROPIC_API_KEY")):

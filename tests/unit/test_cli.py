@@ -20,7 +20,8 @@ OPTIONS = {
     "check": "policies",
     "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --access-log"
     " --tls-cert --tls-key --services-ca --services-cert --services-key --watch"
-    " --policy --policy-redis-url --policy-public-key --policy-cache",
+    " --envoy-admin --policy --policy-redis-url --policy-public-key --policy-cache",
+    "status": "--run-dir --policies --authz --ratelimit --envoy --format",
     "keys new": "ID --team --project --env --expires --allowed-models --owner --file --policies"
     " --json",
     "keys rotate": "ID --overlap --policies --json",
@@ -75,7 +76,7 @@ def test_the_help_of_a_command_names_all_it_takes(command: str) -> None:
 @pytest.mark.parametrize(
     ("words", "commands"),
     [
-        ([], ["up", "check", "render", "simulate", "keys", "ledger", "import", "policy"]),
+        ([], ["up", "check", "render", "status", "simulate", "keys", "ledger", "import", "policy"]),
         (["keys"], ["new", "rotate", "block", "unblock", "expire", "list", "identify"]),
         (["import"], ["litellm"]),
     ],

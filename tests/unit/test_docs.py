@@ -192,7 +192,7 @@ def test_every_option_of_the_services_is_documented() -> None:
     assert [option for option in sorted(known) if f"`{option}`" not in page] == []
 
 
-COMMANDS = "up|check|render|keys|simulate|ledger|import|policy"
+SHOWN = "up|check|render|status|keys|simulate|ledger|import|policy"
 GROUPS = ("keys", "ledger", "import", "policy")
 
 
@@ -202,10 +202,7 @@ def _commands_shown() -> list[str]:
     return sorted(
         {
             " ".join(found.split())
-            for found in re.findall(
-                r"tollhouse ((?:up|check|render|keys|simulate|ledger|import|policy)\b[^`\n|]*)",
-                text,
-            )
+            for found in re.findall(rf"tollhouse ((?:{SHOWN})\b[^`\n|]*)", text)
         }
     )
 

@@ -37,7 +37,8 @@ def test_the_names_that_dashboards_and_clients_build_on_stay() -> None:
         "DECISION_HEADER": "x-tollhouse-decision",
         "REWRITTEN_HEADER": "x-tollhouse-rewritten",
         "ANSWERED_HEADER": "x-tollhouse-answered-by",
-        "GRANT_DESCRIPTORS": ("key_id", "alias"),
+        "POLICY_HEADER": "x-tollhouse-policy",
+        "GRANT_DESCRIPTORS": ("key_id", "alias", "policy_version"),
         "REQUEST_DESCRIPTORS": (
             "endpoint",
             "text_bytes",
@@ -146,7 +147,7 @@ def test_a_header_of_ours_is_dropped_when_a_client_sends_it() -> None:
     ]
     named = {value for name, value in vars(contract).items() if name.endswith("_HEADER")}
     ours = named - {contract.REQUEST_ID_HEADER}
-    assert len(ours) == 4
+    assert len(ours) == 5
     assert all(header.startswith(prefix) for header in ours)
 
 

@@ -82,11 +82,6 @@ class Admin:
         listeners = (await self._get("/listeners?format=json")).json()["listener_statuses"]
         return int(listeners[0]["local_address"]["socket_address"]["port_value"])
 
-    async def rejected(self) -> list[str]:
-        """Which dynamic files Envoy refused at their last change, by the name of their service."""
-        stats = (await self._get("/stats?format=json&filter=update_rejected")).json()["stats"]
-        return [str(stat["name"]) for stat in stats if stat.get("value")]
-
     async def stats(self, pattern: str) -> dict[str, Any]:
         """Counters and gauges whose name matches a regular expression."""
         answer = await self._get(f"/stats?format=json&filter={pattern}")

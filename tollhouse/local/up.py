@@ -25,6 +25,7 @@ from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.rendering import Address, EnvoySettings, TlsFiles, render
+from tollhouse.rendering.acceptance import Confirmation, EnvoyAdmin
 
 _READY_SECONDS = 30.0
 # A service that runs says at once what it lacks; a Redis of one's own may still be starting.
@@ -49,6 +50,7 @@ class Gateway:
         self._simulator: str | None = None
         self._metrics: dict[str, str] = {}
         self._admin: envoy.Admin | None = None
+        self._confirmation: Confirmation | None = None
         self._render_settings: EnvoySettings | None = None
         self._holder = PolicyHolder(PolicyDirectory(settings.policies, allow_demo_keys=True))
 
@@ -149,10 +151,15 @@ class Gateway:
             ),
         )
         self._admin = await envoy.Admin.wait(child, self._run.envoy_admin)
-        if rejected := await self._admin.rejected():
-            raise UpError(f"Envoy refused {', '.join(rejected)}.\n{child.last_words()}")
+        asked = EnvoyAdmin(self._admin.url)
+        refused = (await asyncio.to_thread(asked.state)).rejected
+        if named := sorted(name for name, count in refused.items() if count):
+            raise UpError(f"Envoy refused {', '.join(named)}.\n{child.last_words()}")
+        self._confirmation = Confirmation(
+            asked, self._say, lambda: f"Its last words:\n{child.last_words()}"
+        )
         await self._wait_for_services(child)
-        self._say("envoy: ready")
+        self._say(f"envoy: ready, with policy {self._holder.current.version}")
 
     async def _wait_for_services(self, child: Child) -> None:
         base = await self._endpoint()
@@ -197,10 +204,15 @@ class Gateway:
         finally:
             stop.set()
             await task
+            if self._confirmation:
+                await self._confirmation.close()
 
     def _adopt(self, snapshot: Snapshot) -> None:
+        assert self._confirmation is not None  # noqa: S101 - set by _start_envoy
+        before = self._confirmation.before()
         self._render(snapshot)
         self._say(f"policy {snapshot.version} is in force")
+        self._confirmation.begin(snapshot.version, before)
 
     def _refuse(self, error: PolicyError) -> None:
         self._say(f"policy refused, the last good one stays in force:\n{error}")
@@ -218,6 +230,7 @@ class Gateway:
             "admin_endpoint": self._admin.url,
             "metrics": {**self._metrics, "envoy": f"{self._admin.url}/stats/prometheus"},
             "access_log": str(self._run.access_log),
+            "policies": str(self._settings.policies.resolve()),
             "keys": {name: key for name, key in demo.DEMO_KEYS.items() if _is_demo(known, name)},
             "simulator": self._simulator,
         }

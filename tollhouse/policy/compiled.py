@@ -208,6 +208,7 @@ class Org:
     a reservation whose request never reported back within `reservation_lease_seconds`.
     `default_max_output_tokens` (tokens) bounds calls of aliases that state no maximum.
     `max_request_bytes` is the largest accepted body. Daily usage is kept `usage_retention_days`.
+    `show_policy_version`: answers carry the version of the policy that decided them.
     """
 
     name: str
@@ -222,6 +223,7 @@ class Org:
     usage_retention_days: int = 400
     environments: tuple[str, ...] = ()
     env_limits: Mapping[str, Limits] = field(default_factory=dict)
+    show_policy_version: bool = False
 
 
 @dataclass(frozen=True, slots=True)

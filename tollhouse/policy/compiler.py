@@ -73,6 +73,7 @@ def _org(file: OrgFile) -> Org:
         default_max_output_tokens=file.default_max_output_tokens,
         max_request_bytes=file.max_request_bytes,
         usage_retention_days=file.usage_retention_days,
+        show_policy_version=file.show_policy_version,
         environments=tuple(sorted(file.environments)),
         env_limits=MappingProxyType(_env_limits(file)),
     )

@@ -96,6 +96,7 @@ class OrgFile(Model):
     default_max_output_tokens: Tokens = 4096
     max_request_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 33_554_432
     usage_retention_days: Annotated[int, Field(ge=1, le=3660)] = 400
+    show_policy_version: bool = False
 
 
 class ProviderFile(Model):

@@ -1,6 +1,7 @@
 """What can be wrong with a policy, said so that whoever edits it knows where and what to do.
 
     PolicyError         a policy directory that cannot be used; carries every problem found
+      ├ UnsettledError  it cannot be told yet what the policy is: somebody is writing it
       └ PolicyProblem   (not an exception) one of them: file, line, column, message
 
 No message repeats a value of `api_key` or `sha256`: people paste secrets into the wrong place.
@@ -32,6 +33,10 @@ class PolicyError(Exception):
     def __init__(self, problems: Iterable[PolicyProblem]) -> None:
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class UnsettledError(PolicyError):
+    """The policy is being written at this moment; to ask again later is worth while."""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

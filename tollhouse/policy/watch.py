@@ -2,12 +2,17 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tollhouse.policy.compiled import Snapshot
-from tollhouse.policy.problems import PolicyError
+from tollhouse.policy.problems import PolicyError, UnsettledError
 from tollhouse.policy.source import PolicySource
+
+# Longer than a call can be on its way between the two services, which reload one after the other.
+KEEP_PREVIOUS_SECONDS = 5.0
+_NOT_READ = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,14 @@ class PolicyHolder:
         PolicyError: there is no good policy to begin with.
     """
 
-    def __init__(self, source: PolicySource) -> None:
+    def __init__(self, source: PolicySource, clock: Callable[[], float] = time.monotonic) -> None:
         self.source = source
+        self._clock = clock
         self._reading = threading.Lock()
         # Taken before the policy is read: an edit in between then shows as a difference.
         self._fingerprint = source.fingerprint()
         self._finding = Finding(source.load())
+        self._previous: tuple[Snapshot, float] | None = None
 
     @property
     def current(self) -> Snapshot:
@@ -55,6 +62,13 @@ class PolicyHolder:
         """What the last reading found; the same object until one finds something else."""
         return self._finding
 
+    def of_version(self, version: str) -> Snapshot | None:
+        """The snapshot in force if it is of this version, or the one before it, for a while."""
+        if self.current.version == version:
+            return self.current
+        previous = self._previous
+        return previous[0] if previous and previous[0].version == version else None
+
     def is_stale(self) -> bool:
         """Whether the source has changed since it was last read, good or bad."""
         return self.source.fingerprint() != self._fingerprint
@@ -62,13 +76,35 @@ class PolicyHolder:
     def reload(self) -> None:
         """Read the source again, from any thread; a bad policy leaves the last good one."""
         with self._reading:
-            self._fingerprint = self.source.fingerprint()
-            try:
-                found = Finding(self.source.load())
-            except PolicyError as error:
-                found = Finding(self.current, error, self._fingerprint)
-            if not found.says_the_same(self._finding):
-                self._finding = found
+            self._reload()
+
+    def refresh(self) -> None:
+        """As `reload`, if there is anything new to read; waits for a reading that is going on."""
+        with self._reading:
+            if self.is_stale():
+                self._reload()
+
+    def forget(self) -> None:
+        """Lets go of the snapshot before this one once nothing can ask for it any more."""
+        previous = self._previous
+        if previous and self._clock() - previous[1] > KEEP_PREVIOUS_SECONDS:
+            self._previous = None
+
+    def _reload(self) -> None:
+        before = self.source.fingerprint()
+        try:
+            found = Finding(self.source.load())
+        except UnsettledError as error:
+            # Whatever the source says next, it has not been read.
+            before, found = _NOT_READ, Finding(self.current, error)
+        except PolicyError as error:
+            found = Finding(self.current, error, before)
+        self._fingerprint = before
+        if found.says_the_same(self._finding):
+            return
+        if found.snapshot.version != self.current.version:
+            self._previous = (self.current, self._clock())
+        self._finding = found
 
 
 async def watch(
@@ -89,6 +125,7 @@ async def watch(
         # of the kernel's clock share their time stamps.
         if noticed or await asyncio.to_thread(holder.is_stale):
             await asyncio.to_thread(holder.reload)
+        holder.forget()
         # Somebody else may have reloaded: what counts is what has not been reported.
         if holder.finding is reported:
             continue

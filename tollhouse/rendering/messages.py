@@ -50,9 +50,13 @@ def to_json(message: betterproto2.Message) -> Json:
     return rendered
 
 
-def discovery_response(resources: list[betterproto2.Message]) -> Json:
-    """The body of a file that Envoy watches: each resource packed with its type."""
-    return {"resources": [to_json(Any.pack(resource)) for resource in resources]}
+def discovery_response(resources: list[betterproto2.Message], version: str | None = None) -> Json:
+    """The body of a file that Envoy watches: each resource packed with its type.
+
+    Envoy shows `version` as the `version_text` of the service once it has taken the file.
+    """
+    told = {"version_info": version} if version else {}
+    return {**told, "resources": [to_json(Any.pack(resource)) for resource in resources]}
 
 
 def file_source(path: Path) -> ConfigSource:

@@ -27,7 +27,10 @@ def render(
 
     `seen_as` is the path of that directory where Envoy runs, if it is another (a container's
     volume). Called again after a policy reload, it replaces only what differs: an unchanged file
-    makes Envoy do nothing. Raises RenderError when the settings would expose keys.
+    makes Envoy do nothing. Routes and clusters carry the policy's version, so each new policy
+    replaces these two; Envoy leaves alone the clusters and routes that are as they were.
+
+    Raises RenderError when the settings would expose keys.
     """
     settings.check()
     out = out.resolve()
@@ -39,8 +42,10 @@ def render(
         "envoy.yaml": _bootstrap(snapshot, settings, directory),
         **_lua(),
         **_secrets(providers, settings),
-        "cds.json": _clusters(providers, settings, directory),
-        "rds.json": _discovery([routes.route_configuration(providers, snapshot.org)]),
+        "cds.json": _discovery(_clusters(providers, settings, directory), snapshot.version),
+        "rds.json": _discovery(
+            [routes.route_configuration(providers, snapshot.org)], snapshot.version
+        ),
     }
     # In this order, so that a cluster finds its credential, and a route its cluster.
     changed = [out / name for name, text in wanted.items() if replace_file(out / name, text)]
@@ -71,8 +76,8 @@ def replace_file(path: Path, text: str) -> bool:
     return True
 
 
-def _discovery(resources: list[Message]) -> str:
-    return json.dumps(messages.discovery_response(resources), indent=2) + "\n"
+def _discovery(resources: list[Message], version: str | None = None) -> str:
+    return json.dumps(messages.discovery_response(resources, version), indent=2) + "\n"
 
 
 def _lua() -> dict[str, str]:
@@ -92,12 +97,12 @@ def _secrets(providers: list[Provider], settings: EnvoySettings) -> dict[str, st
     return files
 
 
-def _clusters(providers: list[Provider], settings: EnvoySettings, directory: Path) -> str:
-    rendered = []
+def _clusters(providers: list[Provider], settings: EnvoySettings, directory: Path) -> list[Message]:
+    rendered: list[Message] = []
     for provider in providers:
         base_url, _ = settings.simulated.get(provider.name, (provider.base_url, None))
         rendered.append(clusters.provider_cluster(provider, base_url, directory))
-    return _discovery([*rendered])
+    return rendered
 
 
 def _bootstrap(snapshot: Snapshot, settings: EnvoySettings, directory: Path) -> str:

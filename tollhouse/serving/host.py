@@ -40,14 +40,18 @@ async def serve(
     register: Callable[[grpc.aio.Server], None],
     registry: CollectorRegistry,
     readiness: Readiness,
+    policy: Callable[[], object],
 ) -> None:
-    """Serves until SIGTERM or SIGINT. Raises ServiceError when an address cannot be used."""
+    """Serves until SIGTERM or SIGINT; `policy` makes what /policy says.
+
+    Raises ServiceError when an address cannot be used.
+    """
     server = grpc.aio.server(options=_CHANNEL_OPTIONS)
     register(server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     _bind(server, options)
-    side_door = _side_door(options, registry, readiness)
+    side_door = _side_door(options, registry, readiness, policy)
     stop = _stop_on_signal()
     await server.start()
     side_door.start()
@@ -102,12 +106,17 @@ def _credentials(options: Options) -> grpc.ServerCredentials | None:
     )
 
 
-def _side_door(options: Options, registry: CollectorRegistry, readiness: Readiness) -> SideDoor:
+def _side_door(
+    options: Options,
+    registry: CollectorRegistry,
+    readiness: Readiness,
+    policy: Callable[[], object],
+) -> SideDoor:
     host, _, port = options.metrics.rpartition(":")
     try:
         if not host:  # to the system that means every interface
             raise ValueError("write host:port, with 0.0.0.0 for every interface")
-        return SideDoor(host, int(port), registry, readiness)
+        return SideDoor(host, int(port), registry, readiness, policy)
     except (OSError, OverflowError, ValueError) as error:
         raise ServiceError(f"cannot serve metrics on {options.metrics}: {error}") from None
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -16,10 +18,21 @@ from tollhouse.policy.problems import PolicyError
 log = logging.getLogger("tollhouse.policy")
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What /policy says: the version, since when (seconds since the epoch), and, when the files
+    say something else, the problems that keep it from being taken."""
+
+    version: str | None = None
+    loaded_at: float | None = None
+    problems: tuple[str, ...] = ()
+
+
 class PolicyMetrics:
-    """Which snapshot is in force, and how reloads went."""
+    """Which snapshot is in force, and how reloads went. Told to Prometheus, the log and /policy."""
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.time) -> None:
+        self._in_force = InForce()
         self._version = Gauge(
             "tollhouse_policy_info",
             "The policy in force (always 1).",
@@ -39,14 +52,23 @@ class PolicyMetrics:
         )
         self._stale = Gauge(
             "tollhouse_policy_stale",
-            "1 while the newest policy is not what is in force, because it was refused.",
+            "1 while the newest policy is not in force: wrong, or being written.",
             registry=registry,
         )
         self._keys = KeyMetrics(registry, clock)
         for result in ("success", "failure"):
             self._reloads.labels(result)
 
+    def document(self) -> dict[str, Any]:
+        """The JSON document at /policy."""
+        told = self._in_force
+        return {**asdict(told), "stale": bool(told.problems)}
+
     def loaded(self, snapshot: Snapshot) -> None:
+        before, now = self._in_force, time.time()
+        # A bad edit that was taken back leaves the version, and the time, as they were.
+        since = before.loaded_at if before.version == snapshot.version else now
+        self._in_force = InForce(snapshot.version, since)
         self._version.clear()
         self._version.labels(snapshot.version).set(1)
         self._reloads.labels("success").inc()
@@ -58,6 +80,8 @@ class PolicyMetrics:
     def failed(self, error: PolicyError) -> None:
         self._reloads.labels("failure").inc()
         self._stale.set(1)
+        problems = tuple(map(str, error.problems))
+        self._in_force = replace(self._in_force, problems=problems)
         for problem in error.problems:
             log.error(
                 "policy refused, the last good one stays in force",

@@ -39,8 +39,11 @@ local STEM = string.sub(HELD, 1, -5) -- without "held"
 local REQUESTS = STEM .. "requests"
 
 -- While a cluster moves this slot, some of its keys are on this node and some are not. Reading one
--- that is not fails; here no script has written anything yet. This one is never anywhere.
-redis.call("EXISTS", STEM .. "moving")
+-- that is not fails; here no script has written anything yet. This one is never anywhere. What has
+-- no hash tag is one key, and moves as one.
+if string.find(HELD, "{", 1, true) then
+  redis.call("EXISTS", STEM .. "moving")
+end
 
 local MICROS = 1000000
 local WINDOW_SECONDS = 62

@@ -47,6 +47,7 @@ from tollhouse.policy.watch import PolicyHolder
 FACTS = {
     "key_id": KEY_ID,
     "alias": "small",
+    "policy_version": "1d945c01341c",
     "endpoint": "chat/completions",
     "text_bytes": "100",
     "media_parts": "0",

@@ -47,6 +47,7 @@ from tollhouse.money import Price, Usage
 FACTS = {
     "key_id": "web-1",
     "alias": "small",
+    "policy_version": "1d945c01341c",
     "endpoint": "chat/completions",
     "text_bytes": "75",
     "media_parts": "2",
@@ -97,7 +98,9 @@ def entry_of(**parts: Any) -> Entry:
 
 def test_a_descriptor_is_read_as_key_alias_and_size() -> None:
     size = RequestSize("chat/completions", 75, 2, None, 3)
-    assert read({**FACTS, "request_id": REQUEST_ID}) == Call("web-1", "small", size, REQUEST_ID)
+    assert read({**FACTS, "request_id": REQUEST_ID}) == Call(
+        "web-1", "small", size, REQUEST_ID, "1d945c01341c"
+    )
 
 
 @pytest.mark.parametrize("fact", ["tools", "prediction"])

@@ -102,12 +102,38 @@ def test_a_second_rendering_touches_nothing(folder: Folder) -> None:
         ({"providers": TWO.replace("seconds: 60", "seconds: 900")}, ["envoy.yaml", "rds.json"]),
     ],
 )
-def test_an_edit_replaces_the_files_that_it_is_about(
+def test_an_edit_changes_what_it_is_about_and_the_version_of_routes_and_clusters(
     folder: Folder, changed: dict[str, str], written: list[str]
 ) -> None:
     folder.render()
+    before = folder.texts()
+    replaced = folder.render(**changed)
+    versioned = ["cds.json", "rds.json"]
+    assert replaced == [name for name in replaced if name not in versioned] + versioned
+    said = [
+        name for name in replaced if resources(folder.texts()[name]) != resources(before.get(name))
+    ]
     full = {"cds": "cds.json", "rds": "rds.json"}
-    assert folder.render(**changed) == [full.get(name, name) for name in written]
+    assert said == [full.get(name, name) for name in written]
+
+
+def resources(text: str | None) -> Any:
+    """What a file says, its version aside."""
+    return json.loads(text)["resources"] if text and text.startswith("{") else text
+
+
+def test_routes_and_clusters_carry_the_policys_version_and_secrets_none(folder: Folder) -> None:
+    folder.render()
+    said = {
+        name: json.loads(text).get("version_info")
+        for name, text in folder.texts().items()
+        if name.endswith(".json")
+    }
+    version = load_snapshot(folder.policies).version
+    assert said == {
+        **dict.fromkeys(("secrets/openai.json", "secrets/other.json")),
+        **dict.fromkeys(("cds.json", "rds.json"), version),
+    }
 
 
 def test_a_file_is_replaced_by_rename_and_nothing_else_stays(folder: Folder) -> None:

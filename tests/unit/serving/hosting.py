@@ -49,7 +49,7 @@ class Hosted:
 async def hosted(chosen: Options, readiness: Readiness | None = None) -> AsyncIterator[Hosted]:
     """`serve`, from its ready file on until the block ends."""
     readiness, registry = readiness or Readiness(), CollectorRegistry()
-    task = asyncio.create_task(serve(chosen, _nothing, registry, readiness))
+    task = asyncio.create_task(serve(chosen, _nothing, registry, readiness, dict))
     try:
         yield Hosted(chosen, readiness, registry, task, await _ready(chosen, task))
     finally:

@@ -42,7 +42,7 @@ async def refusal(folder: Path, **changed: Any) -> str:
     chosen = options(folder, **changed)
     with pytest.raises(ServiceError) as refused:
         async with asyncio.timeout(10):
-            await serve(chosen, lambda server: None, CollectorRegistry(), Readiness())
+            await serve(chosen, lambda server: None, CollectorRegistry(), Readiness(), dict)
     assert not (folder / "ready.json").exists()
     return str(refused.value)
 

@@ -27,7 +27,7 @@ class Side:
 def door() -> Iterator[Side]:
     """One for all tests here: to stop one takes half a second."""
     readiness, registry = Readiness(), CollectorRegistry()
-    side_door = SideDoor("127.0.0.1", 0, registry, readiness)
+    side_door = SideDoor("127.0.0.1", 0, registry, readiness, lambda: {"version": "1d945c01341c"})
     side_door.start()
     with httpx.Client(base_url=side_door.url, trust_env=False) as client:
         yield Side(client, readiness, registry)
@@ -94,11 +94,16 @@ def test_a_service_with_problems_lives(http: httpx.Client, readiness: Readiness)
     assert (answer.status_code, answer.json()) == (200, {"live": True})
 
 
+def test_the_policy_in_force_is_told(http: httpx.Client) -> None:
+    answer = http.get("/policy")
+    assert (answer.status_code, answer.json()) == (200, {"version": "1d945c01341c"})
+
+
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/healthz", "/readyz/x", "/v1/models"])
 def test_anything_else_is_not_found_and_the_paths_are_listed(http: httpx.Client, path: str) -> None:
     answer = http.get(path)
     assert answer.status_code == 404
-    assert answer.json() == {"paths": ["/metrics", "/readyz", "/livez"]}
+    assert answer.json() == {"paths": ["/metrics", "/readyz", "/livez", "/policy"]}
 
 
 def test_a_query_changes_no_answer(http: httpx.Client) -> None:

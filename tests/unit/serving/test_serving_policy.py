@@ -149,3 +149,34 @@ def test_a_team_that_is_gone_is_counted_no_more(tmp_path: Path) -> None:
     metrics.loaded(load_snapshot(tmp_path))
     labels = {"team": "ops", "state": "active"}
     assert registry.get_sample_value("tollhouse_keys", labels) is None
+
+
+def test_the_document_says_which_policy_is_in_force_and_since_when(snapshot: Snapshot) -> None:
+    watched, before = Watched(), time.time()
+    watched.metrics.loaded(snapshot)
+    told = watched.metrics.document()
+    assert before <= told.pop("loaded_at") <= time.time()
+    assert told == {"version": snapshot.version, "stale": False, "problems": ()}
+
+
+def test_the_document_says_why_the_files_are_not_in_force(
+    snapshot: Snapshot, tmp_path: Path
+) -> None:
+    watched = Watched()
+    watched.metrics.loaded(snapshot)
+    error = error_of(tmp_path / "bad")
+    watched.metrics.failed(error)
+    told = watched.metrics.document()
+    assert (told["version"], told["stale"]) == (snapshot.version, True)
+    assert told["problems"] == tuple(str(problem) for problem in error.problems)
+
+
+def test_a_bad_edit_that_is_taken_back_does_not_change_since_when(
+    snapshot: Snapshot, tmp_path: Path
+) -> None:
+    watched = Watched()
+    watched.metrics.loaded(snapshot)
+    before = watched.metrics.document()
+    watched.metrics.failed(error_of(tmp_path / "bad"))
+    watched.metrics.loaded(snapshot)
+    assert watched.metrics.document() == before

@@ -1,0 +1,1 @@
+"""`tollhouse status`: which policy each part of a gateway goes by."""
