@@ -10,13 +10,16 @@ import glob
 import gzip
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
 _GZIP = b"\x1f\x8b"
 _LONGEST_LINE = 1 << 20
+
+Read = Callable[[Path, int], None]
+"""Told how many bytes of a file have been read."""
 
 
 class LogError(Exception):
