@@ -1,0 +1,92 @@
+"""The commands that explain a policy. What is imported late takes a moment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from authz_service.explain.explanation import EmptyCall
+
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+Policies = Annotated[Path, typer.Option(help="The policy tree.")]
+DemoKeys = Annotated[
+    bool, typer.Option("--demo-keys", help="Take published demo keys, as `tollhouse up` does.")
+]
+
+_TROUBLE = 2
+
+
+class TextOrJson(StrEnum):
+    """How an answer is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def add_to(app: typer.Typer, empty_call: EmptyCall) -> None:
+    """Add the commands. `empty_call` is what ratelimit_service reserves for a call without body,
+    which this service does not know."""
+
+    @app.command()
+    def explain(  # noqa: PLR0913, PLR0917 - one option each
+        key: Annotated[str, typer.Option(help="A key's id, as logs show it; never a key.")],
+        model: Annotated[
+            Optional[str],  # noqa: UP045 - typer reads it
+            typer.Option(help="An alias. [default: a table of all]"),
+        ] = None,
+        path: Annotated[
+            Optional[str],  # noqa: UP045
+            typer.Option(help="The path that is called. [default: the alias's own]"),
+        ] = None,
+        at: Annotated[
+            Optional[str],  # noqa: UP045
+            typer.Option(help="When, e.g. 2026-12-01T12:00:00Z. [default: now]"),
+        ] = None,
+        policies: Policies = Path("policies"),
+        form: Annotated[TextOrJson, typer.Option("--format")] = TextOrJson.TEXT,
+        demo_keys: DemoKeys = False,
+    ) -> None:
+        """Say why a key may or may not call a model: every rule, limit and price, by file and line.
+
+        Exit status 0: allowed; 1: refused; 2: a mistake in the question or the policy.
+        """
+        from authz_service.explain.command import run_explain  # noqa: PLC0415
+        from tollhouse.policy.opened import open_policy  # noqa: PLC0415
+
+        with _trouble():
+            policy = open_policy(policies, allow_demo_keys=demo_keys)
+            as_json = form is TextOrJson.JSON
+            allowed = run_explain(
+                policy, key, model, path, at, empty_call=empty_call, as_json=as_json, out=out
+            )
+        raise typer.Exit(0 if allowed else 1)
+
+
+@contextlib.contextmanager
+def _trouble() -> Iterator[None]:
+    """What may be expected to go wrong ends the command with a line and exit status 2."""
+    from authz_service.inputs import InputProblem  # noqa: PLC0415
+    from tollhouse.policy.problems import PolicyError  # noqa: PLC0415
+
+    try:
+        yield
+    except PolicyError as error:
+        for problem in error.problems:
+            err.print(str(problem), markup=False)
+        _fail("this policy would not be taken")
+    except InputProblem as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(f"error: {message}", markup=False)
+    raise typer.Exit(_TROUBLE)
