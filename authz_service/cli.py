@@ -32,6 +32,14 @@ class TextOrJson(StrEnum):
     JSON = "json"
 
 
+class TextJsonOrMarkdown(StrEnum):
+    """How changes are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
 def add_to(app: typer.Typer, empty_call: EmptyCall) -> None:
     """Add the commands. `empty_call` is what ratelimit_service reserves for a call without body,
     which this service does not know."""
@@ -60,29 +68,47 @@ def add_to(app: typer.Typer, empty_call: EmptyCall) -> None:
         Exit status 0: allowed; 1: refused; 2: a mistake in the question or the policy.
         """
         from authz_service.explain.command import run_explain  # noqa: PLC0415
+        from authz_service.inputs import loading  # noqa: PLC0415
         from tollhouse.policy.opened import open_policy  # noqa: PLC0415
 
         with _trouble():
-            policy = open_policy(policies, allow_demo_keys=demo_keys)
+            with loading(str(policies)):
+                policy = open_policy(policies, allow_demo_keys=demo_keys)
             as_json = form is TextOrJson.JSON
             allowed = run_explain(
                 policy, key, model, path, at, empty_call=empty_call, as_json=as_json, out=out
             )
         raise typer.Exit(0 if allowed else 1)
 
+    app.command()(diff)
+
+
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A policy tree, or REV:PATH of git.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Another one.")],
+    form: Annotated[TextJsonOrMarkdown, typer.Option("--format")] = TextJsonOrMarkdown.TEXT,
+) -> None:
+    """Say what changes for whom between two policies, in words; what widens apart from the rest.
+
+    Exit status 0: nothing changes for anybody; 1: something does; 2: one could not be read.
+    """
+    from authz_service.diff.command import run_diff  # noqa: PLC0415
+
+    with _trouble():
+        changed = run_diff(old, new, form.value, out)
+    raise typer.Exit(1 if changed else 0)
+
 
 @contextlib.contextmanager
 def _trouble() -> Iterator[None]:
     """What may be expected to go wrong ends the command with a line and exit status 2."""
-    from authz_service.inputs import InputProblem  # noqa: PLC0415
-    from tollhouse.policy.problems import PolicyError  # noqa: PLC0415
+    from authz_service.inputs import BadPolicy, InputProblem  # noqa: PLC0415
 
     try:
         yield
-    except PolicyError as error:
-        for problem in error.problems:
-            err.print(str(problem), markup=False)
-        _fail("this policy would not be taken")
+    except BadPolicy as error:
+        err.print(str(error), markup=False)
+        raise typer.Exit(_TROUBLE) from None
     except InputProblem as error:
         _fail(str(error))
 

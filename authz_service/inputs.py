@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from tollhouse.policy.compiled import Alias, Key, Snapshot
-from tollhouse.policy.problems import suggestion
+from tollhouse.policy.problems import PolicyError, suggestion
 from tollhouse.policy.rules import KEY_PREFIXES
 
 
 class InputProblem(Exception):
     """What was asked cannot be answered; the message says what to write, and repeats no key."""
+
+
+class BadPolicy(Exception):
+    """A policy that would not be taken; the message is one line a problem, with its file."""
+
+
+@contextlib.contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Problems of the tree that is called `name` are told under this name. Raises BadPolicy."""
+    try:
+        yield
+    except PolicyError as error:
+        # A tree that is not there is itself the place.
+        lines = [f"{'' if each.file == name else f'{name}/'}{each}" for each in error.problems]
+        lines.append(f"{len(lines)} problem(s): {name} would not be taken.")
+        raise BadPolicy("\n".join(lines)) from None
 
 
 def key_of(snapshot: Snapshot, key_id: str) -> Key:

@@ -37,7 +37,9 @@ class Stated:
     @property
     def number(self) -> str:
         """ "60", "1,500.50"."""
-        return format_usd(self.amount).lstrip("$") if self.is_spend else f"{self.amount:,}"
+        if not self.is_spend:
+            return f"{self.amount:,}"
+        return format_usd(self.amount).removeprefix("$").removesuffix(".00")
 
     @property
     def value(self) -> int | str:
