@@ -40,6 +40,16 @@ class TextJsonOrMarkdown(StrEnum):
     MARKDOWN = "markdown"
 
 
+class TestFormat(StrEnum):
+    """How the outcome of tests is printed: github is for its workflows' logs."""
+
+    __test__ = False  # for pytest: it is none
+
+    TEXT = "text"
+    GITHUB = "github"
+    JSON = "json"
+
+
 def add_to(app: typer.Typer, empty_call: EmptyCall) -> None:
     """Add the commands. `empty_call` is what ratelimit_service reserves for a call without body,
     which this service does not know."""
@@ -81,6 +91,7 @@ def add_to(app: typer.Typer, empty_call: EmptyCall) -> None:
         raise typer.Exit(0 if allowed else 1)
 
     app.command()(diff)
+    app.command("test")(policy_test)
 
 
 def diff(
@@ -99,14 +110,39 @@ def diff(
     raise typer.Exit(1 if changed else 0)
 
 
+def policy_test(
+    files: Annotated[
+        Optional[list[Path]],  # noqa: UP045 - typer reads it
+        typer.Argument(metavar="[FILES]", help="Test files. [default: tests/*.yaml of the tree]"),
+    ] = None,
+    policies: Policies = Path("policies"),
+    form: Annotated[TestFormat, typer.Option("--format")] = TestFormat.TEXT,
+    demo_keys: DemoKeys = False,
+) -> None:
+    """Run the tests of a policy: who may call what, and within what limits.
+
+    Exit status 0: all pass; 1: some fail; 2: a mistake in a test or the policy.
+    """
+    from authz_service.inputs import loading  # noqa: PLC0415
+    from authz_service.policy_tests.command import run_policy_tests  # noqa: PLC0415
+    from tollhouse.policy.opened import open_policy  # noqa: PLC0415
+
+    with _trouble():
+        with loading(str(policies)):
+            policy = open_policy(policies, allow_demo_keys=demo_keys)
+        passed = run_policy_tests(policy, policies, files or [], form.value, out)
+    raise typer.Exit(0 if passed else 1)
+
+
 @contextlib.contextmanager
 def _trouble() -> Iterator[None]:
     """What may be expected to go wrong ends the command with a line and exit status 2."""
     from authz_service.inputs import BadPolicy, InputProblem  # noqa: PLC0415
+    from tollhouse.policy.problems import PolicyError  # noqa: PLC0415
 
     try:
         yield
-    except BadPolicy as error:
+    except (BadPolicy, PolicyError) as error:
         err.print(str(error), markup=False)
         raise typer.Exit(_TROUBLE) from None
     except InputProblem as error:

@@ -15,6 +15,7 @@ from authz_service.diff.changes import (
     SETTING,
     Change,
     Direction,
+    Level,
     Said,
     listing,
     sentences,
@@ -83,15 +84,15 @@ def _access(old: Snapshot, new: Snapshot, before: Key, after: Key) -> Iterator[S
 
 
 def _blocked(after: Key, has: frozenset[str]) -> Said:
-    own = after.blocked_at == "key" or after.blocked_at is None
+    level: Level = "named" if after.blocked_at == "key" else "all"
     if after.blocked_at is not None:
-        one = "is now blocked" if own else f"is now blocked (at the {after.blocked_at})"
+        one = "is now blocked" + ("" if level == "named" else f" (at the {after.blocked_at})")
         return Said(
             one,
             one.replace("is", "are", 1),
             ACCESS_LOST,
             "narrower",
-            level="named" if own else "all",
+            level=level,
         )
     one = f"is no longer blocked and may call {listing(has) or 'no model'}"
     return Said(one, one.replace("is", "are", 1), ACCESS_GAINED, "wider")

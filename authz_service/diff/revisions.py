@@ -39,9 +39,12 @@ def tree_of(name: str) -> Iterator[Path]:
 
 def _tree(name: str) -> str:
     try:
-        return _git(Path.cwd(), "rev-parse", "--verify", "--quiet", name).decode().strip()
+        found = _git(Path.cwd(), "rev-parse", "--verify", "--quiet", name).decode().strip()
     except InputProblem:
         raise InputProblem(f"git knows no {name}") from None
+    if _git(Path.cwd(), "cat-file", "-t", found).strip() != b"tree":
+        raise InputProblem(f"{name} is not a directory")
+    return found
 
 
 def _git(where: Path, *words: str) -> bytes:

@@ -6,12 +6,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from tollhouse.decisions import ALLOWED
 from tollhouse.policy.compiled import Key, ModelRule
 from tollhouse.policy.opened import OpenedPolicy
 from tollhouse.policy.places import Written
 from tollhouse.policy.selectors import Selectors
 
 Verdict = Literal["blocks", "denies", "does not allow", "allows", "says nothing"]
+
+_STOPPING: dict[str, tuple[Verdict, ...]] = {
+    "model_not_allowed": ("denies", "does not allow"),
+    "key_blocked": ("blocks",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,13 @@ def shadow_steps(policy: OpenedPolicy, key: Key, alias: str) -> tuple[Step, ...]
     return tuple(step for step in said if step.stops)
 
 
-def decisive(found: Iterable[Step], *, allowed: bool) -> Step | None:
-    """The step that made the decision: the first that stops it, or the narrowest that allows."""
-    if allowed:
+def decisive(found: Iterable[Step], code: str) -> Step | None:
+    """The step that made a decision of this code: the narrowest that allows, or the first that
+    stops it; None where no level's word made it (an expired key, another endpoint)."""
+    if code == ALLOWED:
         return next((step for step in reversed(list(found)) if step.verdict == "allows"), None)
-    return next((step for step in found if step.stops), None)
+    stopping = _STOPPING.get(code, ())
+    return next((step for step in found if step.verdict in stopping), None)
 
 
 def _steps(policy: OpenedPolicy, key: Key, alias: str) -> Iterator[Step]:

@@ -106,10 +106,7 @@ def _without_step(code: str) -> str:
 
 def _reason(row: Row) -> Step | None:
     """The level that made the decision, where a level of the policy did."""
-    code = code_of(row.decision)
-    if code in (ALLOWED, "model_not_allowed", "key_blocked"):
-        return decisive(row.steps, allowed=code == ALLOWED)
-    return None
+    return decisive(row.steps, code_of(row.decision))
 
 
 def as_data(found: Explanation, version: str, now: float) -> dict[str, Any]:
