@@ -50,6 +50,14 @@ class TestFormat(StrEnum):
     JSON = "json"
 
 
+class ReportFormat(StrEnum):
+    """How a replay is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+
+
 def add_to(app: typer.Typer, empty_call: EmptyCall) -> None:
     """Add the commands. `empty_call` is what ratelimit_service reserves for a call without body,
     which this service does not know."""
@@ -92,6 +100,7 @@ def add_to(app: typer.Typer, empty_call: EmptyCall) -> None:
 
     app.command()(diff)
     app.command("test")(policy_test)
+    app.command()(replay)
 
 
 def diff(
@@ -134,10 +143,40 @@ def policy_test(
     raise typer.Exit(0 if passed else 1)
 
 
+def replay(
+    log: Annotated[
+        list[str],
+        typer.Option(
+            "--log", help="An access log, plain or gzipped; a quoted pattern; repeatable."
+        ),
+    ],
+    policies: Annotated[
+        str, typer.Option(help="The proposed policy tree, or REV:PATH of git.")
+    ] = "policies",
+    against: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Compare with this tree's decisions, not with the logged ones."),
+    ] = None,
+    form: Annotated[ReportFormat, typer.Option("--format")] = ReportFormat.TEXT,
+    demo_keys: DemoKeys = False,
+) -> None:
+    """Say what another policy would have decided on real traffic, from access logs.
+
+    Each call is judged at its own time. Limits and budgets are not replayed.
+    Exit status 0: nothing is newly denied; 1: something is; 2: a policy or log is no good.
+    """
+    from authz_service.replay.command import run_replay  # noqa: PLC0415
+
+    with _trouble():
+        passed = run_replay(log, policies, against, form.value, out, err, demo_keys=demo_keys)
+    raise typer.Exit(0 if passed else 1)
+
+
 @contextlib.contextmanager
 def _trouble() -> Iterator[None]:
     """What may be expected to go wrong ends the command with a line and exit status 2."""
     from authz_service.inputs import BadPolicy, InputProblem  # noqa: PLC0415
+    from tollhouse.access_log.logs import LogError  # noqa: PLC0415
     from tollhouse.policy.problems import PolicyError  # noqa: PLC0415
 
     try:
@@ -145,7 +184,7 @@ def _trouble() -> Iterator[None]:
     except (BadPolicy, PolicyError) as error:
         err.print(str(error), markup=False)
         raise typer.Exit(_TROUBLE) from None
-    except InputProblem as error:
+    except (InputProblem, LogError) as error:
         _fail(str(error))
 
 

@@ -7,9 +7,9 @@ import json
 from rich.console import Console
 
 from authz_service.diff.compare import compare
-from authz_service.diff.revisions import tree_of
 from authz_service.diff.words import as_data, as_markdown, as_text
 from authz_service.inputs import loading
+from authz_service.revisions import tree_of
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.compiler import load_snapshot
 

@@ -11,9 +11,8 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 _GZIP = b"\x1f\x8b"
 _LONGEST_LINE = 1 << 20
@@ -26,8 +25,7 @@ class LogError(Exception):
     """A log that cannot be read; the message names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line. `end` is the offset after it in the log as text, `read` how much of the file has
     been read, both in bytes. `whole`: it ends as a line does."""
 
