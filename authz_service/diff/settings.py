@@ -76,10 +76,8 @@ def model_changes(old: Snapshot, new: Snapshot) -> Iterator[Change]:
             yield Change(MODELS, ACCESS_LOST, "narrower", f"{name} is removed")
         elif name not in old.aliases:
             alias = new.aliases[name]
-            text = (
-                f"new model {name}, which goes to {_target(alias)} and costs {_shown(alias.price)}"
-            )
-            yield Change(MODELS, SETTING, "other", text)
+            text = f"new model {name}, which goes to {_target(alias)} at {_shown(alias.price)} USD"
+            yield Change(MODELS, SETTING, "other", f"{text} per million tokens")
         else:
             yield from _model(old.aliases[name], new.aliases[name])
 

@@ -83,7 +83,7 @@ def _step(
         at, entry = (*prefix, "denied_models", index), lists.denied_models[index]
         return Step(rule.where, "denies", level.at(*at), entry, shadow)
     if rule.allowed is None or lists.allowed_models is None:
-        return Step(rule.where, "says nothing", level.at(), None, shadow)
+        return Step(rule.where, "says nothing", level.at(at_key=True), None, shadow)
     if not rule.permits(alias):
         at_key = level.at(*prefix, "allowed_models", at_key=True)
         return Step(rule.where, "does not allow", at_key, None, shadow)
