@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, InstanceOf
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf
 from pydantic_core import PydanticCustomError
 
 from tollhouse.decisions import CODES
@@ -34,9 +34,15 @@ def _code(value: object) -> object:
     return value
 
 
+def _path(value: str) -> str:
+    if not value.startswith("/"):
+        raise PydanticCustomError("policy", "must be a path such as /v1/chat/completions")
+    return rules.line(value)
+
+
 Refusals = Annotated[dict[str, Annotated[str, BeforeValidator(_code)]], BeforeValidator(_refusals)]
 Moment = Annotated[InstanceOf[date], BeforeValidator(rules.expiry)]
-Path = Annotated[Line, Field(pattern="^/")]
+Path = Annotated[str, AfterValidator(_path)]
 
 
 class KeysOf(Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -135,11 +136,41 @@ def a_provider(draw: st.DrawFn, name: str) -> Data:
 
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[Data, Data]:
-    """Two policies that differ in nothing, in one part, or in all."""
+    """Two policies of which one is the other but for one value somewhere."""
     old, other = draw(policy()), draw(policy())
-    parts = draw(st.sets(st.sampled_from(sorted(old))))
-    new = {part: other[part] if part in parts else old[part] for part in old}
-    return old, new
+    places = list(differing(old, other))
+    return old, edited(old, other, draw(st.sampled_from(places))) if places else old
+
+
+def differing(old: Any, other: Any) -> Iterator[tuple[Any, ...]]:
+    """Where the two differ, as deep as can be."""
+    if isinstance(old, dict) and isinstance(other, dict):
+        for name in sorted({*old, *other}):
+            if name in old and name in other:
+                yield from ((name, *path) for path in differing(old[name], other[name]))
+            else:
+                yield (name,)
+    elif isinstance(old, list) and isinstance(other, list) and len(old) == len(other):
+        for at, (one, two) in enumerate(zip(old, other, strict=True)):
+            yield from ((at, *path) for path in differing(one, two))
+    elif old != other:
+        yield ()
+
+
+def edited(old: Any, other: Any, path: tuple[Any, ...]) -> Any:
+    """The old data with the value at a path as it is in the other, which may have none there."""
+    if not path:
+        return other
+    first, *rest = path
+    if isinstance(old, list):
+        return [edited(x, y, tuple(rest)) if at == first else x
+                for at, (x, y) in enumerate(zip(old, other, strict=True))]  # fmt: skip
+    left = {name: value for name, value in old.items() if name != first}
+    if first not in other:
+        return left
+    both = first in old
+    value = edited(old[first], other[first], tuple(rest)) if both else other[first]
+    return {**left, first: value}
 
 
 def compiled(data: Data) -> Snapshot:
@@ -224,7 +255,7 @@ def _stated(limits: Any) -> Data:
     return {name: each for name, each in limits.items() if each != Limits()}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(pairs())
 def test_a_diff_is_empty_exactly_if_nothing_that_a_call_meets_differs(pair: tuple[Data, Data]):
     old, new = (compiled(data) for data in pair)
