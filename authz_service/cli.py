@@ -122,7 +122,7 @@ def diff(
 def policy_test(
     files: Annotated[
         Optional[list[Path]],  # noqa: UP045 - typer reads it
-        typer.Argument(metavar="[FILES]", help="Test files. [default: tests/*.yaml of the tree]"),
+        typer.Argument(metavar="FILES", help="Test files. [default: tests/*.yaml of the tree]"),
     ] = None,
     policies: Policies = Path("policies"),
     form: Annotated[TestFormat, typer.Option("--format")] = TestFormat.TEXT,
