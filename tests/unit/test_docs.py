@@ -192,7 +192,6 @@ def test_every_option_of_the_services_is_documented() -> None:
     assert [option for option in sorted(known) if f"`{option}`" not in page] == []
 
 
-COMMANDS = "up|check|render|keys|simulate|ledger|import|policy"
 GROUPS = ("keys", "ledger", "import", "policy")
 
 
