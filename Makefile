@@ -50,8 +50,9 @@ lint: install  ## Style, types, and which module may import which
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-check: install  ## Check the policy tree with the services' own loader
+check: install  ## Check the policy tree with the services' own loader, and run its tests
 	@$(BIN)/tollhouse check policies
+	@$(BIN)/tollhouse test --policies policies --demo-keys
 
 bench: install  ## Requests/s and p50 of the whole road against a bare Envoy (needs wrk)
 	@$(BIN)/python -m bench.run

@@ -28,6 +28,9 @@ CLOSED_ENDPOINTS = frozenset(
 # Parameters by which a provider may answer with another model (LiteLLM's, OpenRouter's).
 OTHER_MODELS = ("fallbacks", "models")
 
+REPLACED = "before it was rotated"
+"""In the message of `key_expired`: what expired is not the key, but one that it replaced."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -95,6 +98,12 @@ def decide(snapshot: Snapshot, call: Call, now: float) -> Decision:
     key = snapshot.keys_by_hash.get(sha256)
     if key is None:
         return Refused("invalid_api_key", _unknown_key(call.api_key))
+    return decide_with(snapshot, key, sha256, call, now)
+
+
+def decide_with(snapshot: Snapshot, key: Key, sha256: str, call: Call, now: float) -> Decision:
+    """The decision on one call that came with one of a key's hashes: its own, or one that it
+    replaced."""
     if sha256 == key.sha256:
         return decide_for(snapshot, key, call, now)
     if now >= key.previous[sha256]:
@@ -126,7 +135,7 @@ def _check_key(snapshot: Snapshot, key: Key, now: float) -> Refused | None:
 
 def _replaced(snapshot: Snapshot, key: Key) -> str:
     return (
-        f"This was key {key.id} before it was rotated, and is no longer valid. Use the new one; "
+        f"This was key {key.id} {REPLACED}, and is no longer valid. Use the new one; "
         f"{_owner(snapshot, key)} has it."
     )
 

@@ -147,8 +147,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command; what may be expected to go wrong ends it with a line and exit status 1."""
     from ratelimit_service.inspection import UnknownTeam  # noqa: PLC0415
     from ratelimit_service.ledger.errors import LedgerError  # noqa: PLC0415
-    from ratelimit_service.replay.logs import LogError  # noqa: PLC0415
     from ratelimit_service.replay.rebuild import NothingLost  # noqa: PLC0415
+    from tollhouse.access_log.logs import LogError  # noqa: PLC0415
     from tollhouse.policy.problems import PolicyError  # noqa: PLC0415
 
     try:

@@ -60,6 +60,13 @@ def worst_case(size: RequestSize, alias: Alias, org: Org) -> Usage:
     return Usage(input_tokens, (output_limit(size.max_tokens, alias, org) + rejected) * size.n)
 
 
+def empty_call(alias: Alias, org: Org) -> Usage:
+    """What a call without a body would reserve: what every call reserves beside its body."""
+    endpoint = contract.CHAT if contract.CHAT in alias.endpoints else contract.EMBEDDINGS
+    size = RequestSize(endpoint, text_bytes=0, media_parts=0, max_tokens=None, n=1)
+    return worst_case(size, alias, org)
+
+
 def _input_bound(size: RequestSize, alias: Alias) -> int:
     tools = _has(size.tools, alias, "tools", "functions")
     return (

@@ -15,11 +15,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from authz_service import cli as policy_tools
 from ratelimit_service.cli import ledger
 from tollhouse.bundles.cli import policy
 from tollhouse.importing.command import importer
 from tollhouse.keys_cli import keys
+from tollhouse.money import Usage
 from tollhouse.paths import EXAMPLE_POLICIES
+from tollhouse.policy.compiled import Alias, Org
 from tollhouse.policy.compiler import load_snapshot
 from tollhouse.policy.problems import PolicyError
 
@@ -245,6 +248,15 @@ def simulate(
         from tollhouse.simulator import Settings, run  # noqa: PLC0415
 
     run(Settings(keys=(key,), port=port, record=record))
+
+
+def _empty_call(alias: Alias, org: Org) -> Usage:
+    from ratelimit_service.reservation import empty_call  # noqa: PLC0415
+
+    return empty_call(alias, org)
+
+
+policy_tools.add_to(app, _empty_call)
 
 
 @contextlib.contextmanager

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import SettleOutcome
-from ratelimit_service.replay import logs
 from ratelimit_service.replay.checkpoint import Checkpoint
 from ratelimit_service.replay.rebuild import Rebuild
-from ratelimit_service.replay.reconcile import Read, Reconcile, Summary
+from ratelimit_service.replay.reconcile import Reconcile, Summary
+from tollhouse.access_log import logs
+from tollhouse.access_log.progress import progress
 from tollhouse.money import format_usd, nano_to_usd
 from tollhouse.policy.compiler import load_snapshot
 
@@ -26,7 +25,6 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 _DEADLINE_SECONDS = 5.0  # of a trip to Redis: nobody waits for a batch
 _PATIENCE_SECONDS = 30.0
-_SAY_EVERY_SECONDS = 5.0
 
 _WORDS = {
     SettleOutcome.DUPLICATE: "were settled before",
@@ -44,7 +42,7 @@ async def run_reconcile(
     paths = logs.expand(names)
     org = load_snapshot(policies).org
     async with _ledger(redis_url) as ledger:
-        with _progress(paths) as read:
+        with progress(paths, err) as read:
             run = Reconcile(ledger, org, checkpoint, read, _PATIENCE_SECONDS)
             summary = await run.run(paths)
     if as_json:
@@ -61,7 +59,7 @@ async def run_rebuild(
     paths = logs.expand(names)
     org = load_snapshot(policies).org
     async with _ledger(redis_url) as ledger:
-        with _progress(paths) as read:
+        with progress(paths, err) as read:
             rebuilt = await Rebuild(ledger, org, month, read, _PATIENCE_SECONDS).run(paths)
     if as_json:
         teams = {team: nano_to_usd(nano) for team, nano in rebuilt.teams.items()}
@@ -85,33 +83,6 @@ async def _ledger(redis_url: str) -> AsyncIterator[Ledger]:
         yield ledger
     finally:
         await ledger.close()
-
-
-@contextlib.contextmanager
-def _progress(paths: list[Path]) -> Iterator[Read]:
-    """A bar where there is a terminal, else a line every few seconds."""
-    total, done = sum(path.stat().st_size for path in paths), dict.fromkeys(paths, 0)
-    if err.is_terminal:
-        columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=err, transient=True) as progress:
-            task = progress.add_task("", total=total)
-
-            def show(path: Path, read: int) -> None:
-                done[path] = read
-                progress.update(task, completed=sum(done.values()))
-
-            yield show
-        return
-    said = time.monotonic()
-
-    def say(path: Path, read: int) -> None:
-        nonlocal said
-        done[path] = read
-        if time.monotonic() - said > _SAY_EVERY_SECONDS:
-            said = time.monotonic()
-            err.print(f"{sum(done.values()):,} of {total:,} bytes read", markup=False)
-
-    yield say
 
 
 def _tell(summary: Summary) -> None:

@@ -15,9 +15,10 @@ from ratelimit_service.ledger.ids import id_millis
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.periods import periods_at
 from ratelimit_service.ledger.types import Settlement, Slot, SlotTotals, UsageRow
-from ratelimit_service.replay import logs
 from ratelimit_service.replay.checkpoint import Checkpoint
-from ratelimit_service.replay.reconcile import Read, Reconcile, Summary
+from ratelimit_service.replay.reconcile import Reconcile, Summary
+from tollhouse.access_log import logs
+from tollhouse.access_log.logs import Read
 from tollhouse.policy.compiled import Org
 
 # Of the three days for which the ledger charges what it does not know, half a day is left for runs

@@ -16,18 +16,16 @@ from pathlib import Path
 from ratelimit_service.ledger.errors import LedgerUnavailable
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Settlement, SettleOutcome
-from ratelimit_service.replay import logs
 from ratelimit_service.replay.checkpoint import Checkpoint
 from ratelimit_service.replay.line import MalformedLine, entry_from_line
 from ratelimit_service.settlement import Charge, charge, settlement
+from tollhouse.access_log import logs
+from tollhouse.access_log.logs import Read
 from tollhouse.policy.compiled import Org
 
 _BATCH = 256
 _RETRY_SECONDS = 0.5
 _MOST_SHOWN = 20
-
-Read = Callable[[Path, int], None]
-"""Told how many bytes of a file have been read."""
 
 
 @dataclass(slots=True)

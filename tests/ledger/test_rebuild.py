@@ -14,12 +14,12 @@ from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import StoreClient
 from ratelimit_service.ledger.types import Slot, SlotTotals
-from ratelimit_service.replay import logs
 from ratelimit_service.replay.line import entry_from_line
 from ratelimit_service.replay.rebuild import NothingLost, Rebuild, Rebuilt
 from ratelimit_service.settlement import charge, settlement
 from tests.ledger.builders import FakeClock
 from tests.ledger.test_reconcile import ORG, line, write
+from tollhouse.access_log import logs
 
 MONTH = "2026-11"
 TEAMS = ("marketing", "research", "support")

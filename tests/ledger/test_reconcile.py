@@ -14,11 +14,11 @@ from ratelimit_service.ledger.errors import LedgerUnavailable
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Admitted, SettleOutcome, Slot
-from ratelimit_service.replay import logs
 from ratelimit_service.replay.checkpoint import Checkpoint
 from ratelimit_service.replay.reconcile import Reconcile, Summary
 from tests.ledger.builders import TEAM, FakeClock, claim
 from tests.support.redis import RedisProcess
+from tollhouse.access_log import logs
 from tollhouse.policy.compiled import Limits, Org
 
 ORG = Org("acme", "UTC", None, Limits(), "deny", "charge", 900, 4_096, 2**20)

@@ -37,6 +37,10 @@ OPTIONS = {
     "policy list": "--redis-url --json",
     "policy show": "serial --public-key --redis-url --json",
     "simulate": "--port --key --record",
+    "explain": "--key --model --path --at --policies --format --demo-keys",
+    "diff": "OLD NEW --format",
+    "test": "FILES --policies --format --demo-keys",
+    "replay": "--log --policies --against --format --demo-keys",
 }
 SECOND_PROVIDER = """\
   other:
@@ -76,7 +80,23 @@ def test_the_help_of_a_command_names_all_it_takes(command: str) -> None:
 @pytest.mark.parametrize(
     ("words", "commands"),
     [
-        ([], ["up", "check", "render", "status", "simulate", "keys", "ledger", "import", "policy"]),
+        (
+            [],
+            [
+                *(
+                    "up",
+                    "check",
+                    "render",
+                    "status",
+                    "simulate",
+                    "explain",
+                    "diff",
+                    "test",
+                    "replay",
+                ),
+                *("keys", "ledger", "import", "policy"),
+            ],
+        ),
         (["keys"], ["new", "rotate", "block", "unblock", "expire", "list", "identify"]),
         (["import"], ["litellm"]),
     ],

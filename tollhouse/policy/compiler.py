@@ -35,7 +35,7 @@ def compile_tree(tree: PolicyTree, *, allow_demo_keys: bool = False) -> Snapshot
         PolicyError: with every problem between the files.
     """
     org = _org(tree.org.model)
-    selectors, problems = _selectors(tree)
+    selectors, problems = selectors_of(tree)
     teams, pricings = _teams(tree, org, selectors, allow_demo_keys), _pricings(tree)
     snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams)
     problems += [*_unknown_providers(tree), *teams.problems]
@@ -145,7 +145,7 @@ def _env_limits(file: OrgFile) -> dict[str, Limits]:
     return {env: limits for env, limits in limited.items() if limits != Limits()}
 
 
-def _selectors(tree: PolicyTree) -> tuple[Selectors, list[PolicyProblem]]:
+def selectors_of(tree: PolicyTree) -> tuple[Selectors, list[PolicyProblem]]:
     """What lists of models can name: aliases, tags, patterns, groups."""
     models = tree.models.model
     selectors = Selectors({name: file.tags for name, file in models.models.items()})

@@ -47,11 +47,15 @@ class Document:
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> PolicyProblem:
         """A problem with the value at `path` or the nearest thing around it that is written."""
+        return self.problem_at(self.mark(path, at_key=at_key), message)
+
+    def mark(self, path: Path, *, at_key: bool = False) -> Mark:
+        """Where the value (or the key) at `path` is, or the nearest thing around it."""
         if at_key and path in self.keys:
-            return self.problem_at(self.keys[path], message)
+            return self.keys[path]
         while path and path not in self.values:
             path = path[:-1]
-        return self.problem_at(self.values.get(path, Mark(1, 1)), message)
+        return self.values.get(path, Mark(1, 1))
 
     def problem_at(self, mark: Mark, message: str) -> PolicyProblem:
         """A problem at a place."""

@@ -10,21 +10,22 @@ import glob
 import gzip
 import hashlib
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 _GZIP = b"\x1f\x8b"
 _LONGEST_LINE = 1 << 20
+
+Read = Callable[[Path, int], None]
+"""Told how many bytes of a file have been read."""
 
 
 class LogError(Exception):
     """A log that cannot be read; the message names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line. `end` is the offset after it in the log as text, `read` how much of the file has
     been read, both in bytes. `whole`: it ends as a line does."""
 

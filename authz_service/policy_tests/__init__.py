@@ -1,0 +1,1 @@
+"""Tests of a policy, in YAML beside it: who may call what, and within what limits."""
