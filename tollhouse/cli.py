@@ -88,6 +88,30 @@ def check(
 
 
 @app.command()
+def schema(
+    kind: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="org, providers, models, team or keys; all with --out."),
+    ] = None,
+    out_dir: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="Write KIND.json there instead of printing."),
+    ] = None,
+) -> None:
+    """JSON Schema of the policy files, for editors."""
+    from tollhouse.policy.schema import FILES, schema_text, write_schemas  # noqa: PLC0415
+
+    if kind is not None and kind not in FILES:
+        raise typer.BadParameter(f"'{kind}' is none of {', '.join(FILES)}")
+    if out_dir is not None:
+        write_schemas(out_dir, [kind] if kind else list(FILES))
+    elif kind is not None:
+        out.print(schema_text(kind), markup=False, end="")
+    else:
+        raise typer.BadParameter("name one kind of file, or give --out for all")
+
+
+@app.command()
 def render(  # noqa: PLR0913, PLR0917 - one option each
     out_dir: Annotated[Path, typer.Option("--out", help="Directory that Envoy will run from.")],
     policies: Policies = Path("policies"),

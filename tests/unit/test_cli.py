@@ -18,6 +18,7 @@ from tollhouse import keys
 OPTIONS = {
     "up": "--policies --port --run-dir --redis-url --tls-cert --tls-key",
     "check": "policies",
+    "schema": "kind --out",
     "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --access-log"
     " --tls-cert --tls-key --services-ca --services-cert --services-key --watch",
     "keys new": "ID --env --expires",
@@ -64,7 +65,7 @@ def test_without_a_command_the_commands_are_listed(words: list[str]) -> None:
     assert (shown.returncode, shown.stderr) == (2, "")
     listed = re.findall(r"^│ (\w+)  +[A-Z]", shown.stdout, re.MULTILINE)
     assert listed == (
-        ["new"] if words else [*("up", "check", "render", "simulate", "keys", "ledger")]
+        ["new"] if words else [*("up", "check", "schema", "render", "simulate", "keys", "ledger")]
     )
 
 
