@@ -181,8 +181,8 @@ class RulesFile(Model):
     limits: LimitsFile = LimitsFile()
     """Limits that count all calls of this level together; default none."""
     allowed_models: list[Selector] | None = None
-    """Aliases that may be called: names, tag:NAME, group:NAME, patterns such as gpt4_*. Default: this
-    level does not narrow. If no level says any, nothing is allowed."""
+    """Aliases that may be called: names, tag:NAME, group:NAME, patterns such as gpt4_*. Default:
+    this level does not narrow. If no level says any, nothing is allowed."""
     denied_models: list[Selector] = []
     """Aliases that may not be called, in the same words; beats any allow. Default: none."""
     shadow: ShadowFile | None = None

@@ -16,6 +16,9 @@ from tollhouse.policy.wording import problems_of
 _ORG, _PROVIDERS, _MODELS = "org.yaml", "providers.yaml", "models.yaml"
 _ROOT_FILES = (_ORG, _PROVIDERS, _MODELS)
 _TEAMS, _KEYS = "teams", "keys"
+# What stands in for a file that is broken.
+_NO_PROVIDERS = ProvidersFile.model_construct(providers={})
+_NO_MODELS = ModelsFile.model_construct(models={}, groups={})
 
 
 def load(directory: Path) -> PolicyTree:
@@ -62,8 +65,8 @@ class _Loader:
             directory=str(self._directory),
             version=_version(self._documents),
             org=org or Source(OrgFile(), Document(_ORG)),
-            providers=providers or _stand_in(_PROVIDERS, ProvidersFile, providers={}),
-            models=models or _stand_in(_MODELS, ModelsFile, models={}, groups={}),
+            providers=providers or Source(_NO_PROVIDERS, Document(_PROVIDERS)),
+            models=models or Source(_NO_MODELS, Document(_MODELS)),
             teams=tuple(team for team in teams if team),
             keys=tuple(file for file in keys if file),
             problems=tuple(self._problems),
@@ -133,10 +136,6 @@ class _Loader:
 def _kind(name: str) -> str:
     """ "org" of org.yaml, "teams" of any file of that folder."""
     return name.partition("/")[0].partition(".")[0]
-
-
-def _stand_in(name: str, model: type[M], **empty: object) -> Source[M]:
-    return Source(model.model_construct(**empty), Document(name))
 
 
 def _is_in(folder: str, name: str) -> bool:

@@ -76,6 +76,6 @@ def _tidy(node: Any) -> Any:
     if "patternProperties" in tidied:
         [(pattern, values)] = tidied.pop("patternProperties").items()
         return {**tidied, "propertyNames": {"pattern": pattern}, "additionalProperties": values}
-    if isinstance(tidied.get("description"), str):
-        tidied["description"] = " ".join(tidied["description"].split())
+    if isinstance(text := tidied.get("description"), str):
+        tidied["description"] = " ".join(text.split())
     return tidied
