@@ -92,7 +92,7 @@ def check(
     folder = str(policies)
     snapshot, errors, warnings = _checked(policies)
     if format_ is CheckFormat.JSON:
-        _say(report.json_text(snapshot and snapshot.version, folder, errors, warnings))
+        _say(report.json_text(snapshot.version if snapshot else None, folder, errors, warnings))
     elif format_ is CheckFormat.GITHUB:
         for line in report.github_lines(folder, errors, warnings):
             _say(line)
