@@ -24,7 +24,7 @@ BEYOND = (
     "JSON knows",
     "date",
     "decimals",
-    "2027",
+    "'since'",
 )
 
 

@@ -26,7 +26,7 @@ CASES = [
     ("key-without-models", {"teams__web": team("denied_models: [small]")}, "teams/web.yaml:6:13"),
     ("key-expired", {"teams__web": team("expires: 2026-06-01")}, "teams/web.yaml:8:18"),
     ("key-expires-soon", {"teams__web": team("expires: 2027-01-10")}, "teams/web.yaml:8:18"),
-    ("previous-key-expired", {"teams__web": team(OLD)}, "teams/web.yaml:8:104"),
+    ("previous-key-expired", {"teams__web": team(OLD)}, "teams/web.yaml:8:110"),
     (
         "limit-above-parent",
         {"teams__web": team("limits: {requests_per_minute: 11}", team_lines=f"limits: {{{TEN}}}")},
