@@ -17,7 +17,7 @@ EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.
 
 EXAMPLE_DIR ?= envoy/example
 
-.PHONY: help up install test lint check bench example clean
+.PHONY: help up install test lint check schema bench example clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,6 +53,9 @@ lint: install  ## Style, types, and which module may import which
 check: install  ## Check the policy tree with the services' own loader, and run its tests
 	@$(BIN)/tollhouse check policies
 	@$(BIN)/tollhouse test --policies policies --demo-keys
+
+schema: install  ## Write policies/schema again, from the loader's own models
+	@$(BIN)/tollhouse schema --out policies/schema
 
 bench: install  ## Requests/s and p50 of the whole road against a bare Envoy (needs wrk)
 	@$(BIN)/python -m bench.run

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn, Optional
@@ -22,9 +23,10 @@ from tollhouse.importing.command import importer
 from tollhouse.keys_cli import keys
 from tollhouse.money import Usage
 from tollhouse.paths import EXAMPLE_POLICIES
-from tollhouse.policy.compiled import Alias, Org
-from tollhouse.policy.compiler import load_snapshot
-from tollhouse.policy.problems import PolicyError
+from tollhouse.policy.compiled import Alias, Org, Snapshot
+from tollhouse.policy.compiler import compile_tree
+from tollhouse.policy.problems import PolicyError, PolicyProblem
+from tollhouse.policy.warnings.view import Warned
 
 app = typer.Typer(
     help="Tollhouse: an LLM gateway made of a stock Envoy and small Python services.",
@@ -89,25 +91,86 @@ def up(  # noqa: PLR0913, PLR0917 - one option each
     raise typer.Exit(run_up(settings, out, err))
 
 
+class CheckFormat(StrEnum):
+    """How `check` says what it found."""
+
+    TEXT = "text"
+    GITHUB = "github"
+    JSON = "json"
+
+
 @app.command()
 def check(
     policies: Annotated[Path, typer.Argument(help="The policy tree.")] = Path("policies"),
+    format_: Annotated[
+        CheckFormat, typer.Option("--format", help="json and github are for scripts and CI.")
+    ] = CheckFormat.TEXT,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
 ) -> None:
     """Check a policy tree with the services' own loader. Exit status 1 when it is wrong."""
+    from tollhouse.policy import report  # noqa: PLC0415
+
+    folder = str(policies)
+    snapshot, errors, warnings = _checked(policies)
+    if format_ is CheckFormat.JSON:
+        _say(report.json_text(snapshot.version if snapshot else None, folder, errors, warnings))
+    elif format_ is CheckFormat.GITHUB:
+        for line in report.github_lines(folder, errors, warnings):
+            _say(line)
+    else:
+        for line in report.text_lines(folder, errors, warnings):
+            err.print(line, markup=False)
+    if format_ is not CheckFormat.JSON:
+        _summarize(snapshot, len(errors), len(warnings))
+    if errors or (strict and warnings):
+        raise typer.Exit(1)
+
+
+def _checked(policies: Path) -> tuple[Snapshot | None, tuple[PolicyProblem, ...], list[Warned]]:
+    from tollhouse.policy import loader  # noqa: PLC0415
+    from tollhouse.policy.warnings.collect import warnings_of  # noqa: PLC0415
+
     try:
-        snapshot = load_snapshot(policies)
+        tree = loader.load(policies)
+        snapshot = compile_tree(tree)
     except PolicyError as error:
-        for problem in error.problems:
-            # A tree that is not there is itself the place.
-            folder = "" if problem.file == str(policies) else f"{policies}/"
-            err.print(f"{folder}{problem}", markup=False)
-        err.print(f"{len(error.problems)} problem(s): this policy would not be taken.")
-        raise typer.Exit(1) from None
+        return None, error.problems, []
+    return snapshot, (), warnings_of(tree, snapshot, datetime.now(UTC))
+
+
+def _summarize(snapshot: Snapshot | None, errors: int, warnings: int) -> None:
+    if snapshot is None:
+        err.print(f"{errors} problem(s): this policy would not be taken.")
+        return
     out.print(
         f"policy {snapshot.version} is good: {len(snapshot.teams)} teams, "
         f"{len(snapshot.keys)} keys, {len(snapshot.aliases)} models, "
-        f"{len(snapshot.providers)} providers"
+        f"{len(snapshot.providers)} providers" + (f", {warnings} warning(s)" if warnings else "")
     )
+
+
+@app.command()
+def schema(
+    kind: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="org, providers, models, team or keys; all with --out."),
+    ] = None,
+    out_dir: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="Write KIND.json there instead of printing."),
+    ] = None,
+) -> None:
+    """JSON Schema of the policy files, for editors."""
+    from tollhouse.policy.schema import FILES, schema_text, write_schemas  # noqa: PLC0415
+
+    if kind is not None and kind not in FILES:
+        raise typer.BadParameter(f"'{kind}' is none of {', '.join(FILES)}")
+    if out_dir is not None:
+        write_schemas(out_dir, [kind] if kind else list(FILES))
+    elif kind is not None:
+        out.print(schema_text(kind), markup=False, end="")
+    else:
+        raise typer.BadParameter("name one kind of file, or give --out for all")
 
 
 @app.command()

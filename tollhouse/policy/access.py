@@ -70,12 +70,16 @@ def effective_models(rules: Iterable[ModelRule]) -> frozenset[str]:
 
 
 class AccessCompiler:
-    """Compiles levels and collects the problems in them. `declared`: the environments there are."""
+    """Compiles levels and collects the problems in them.
 
-    def __init__(self, selectors: Selectors, declared: Iterable[str]) -> None:
+    `declared`: the environments there are, None where they cannot be known.
+    """
+
+    def __init__(self, selectors: Selectors, declared: Iterable[str] | None) -> None:
         self.problems: list[PolicyProblem] = []
         self._selectors = selectors
-        self._declared = frozenset(declared)
+        self._is_known = declared is not None
+        self._declared = frozenset(declared or ())
 
     def level(
         self, place: Place, file: RulesFile, environments: Mapping[str, RulesFile] | None = None
@@ -113,7 +117,7 @@ class AccessCompiler:
         self, place: Place, environments: Mapping[str, RulesFile]
     ) -> dict[str, Level]:
         for env in environments:
-            if env not in self._declared:
+            if self._is_known and env not in self._declared:
                 near = suggestion(env, self._declared)
                 hint = near or ": org.yaml has to name it under 'environments'"
                 message = f"unknown environment '{env}'{hint}"

@@ -13,7 +13,7 @@ from tollhouse.policy.files import ModelFile, OrgFile, ProviderFile
 from tollhouse.policy.limits import compile_limits
 from tollhouse.policy.pricing import Pricing, pricing_of
 from tollhouse.policy.problems import PolicyError, PolicyProblem, suggestion
-from tollhouse.policy.selectors import Selectors
+from tollhouse.policy.selectors import Selectors, UnknownSelectors
 from tollhouse.policy.teams import TeamCompiler
 from tollhouse.policy.tree import PolicyTree
 
@@ -22,8 +22,8 @@ def load_snapshot(directory: Path, *, allow_demo_keys: bool = False) -> Snapshot
     """Read and compile a policy directory.
 
     Raises:
-        PolicyError: with every problem found. Problems between files are looked for once each
-            file is well-formed by itself.
+        PolicyError: with every problem found. What depends on a file that is not well-formed by
+            itself is not looked at.
     """
     return compile_tree(loader.load(directory), allow_demo_keys=allow_demo_keys)
 
@@ -32,14 +32,16 @@ def compile_tree(tree: PolicyTree, *, allow_demo_keys: bool = False) -> Snapshot
     """Compile a policy. Published demo keys are blocked unless `allow_demo_keys`.
 
     Raises:
-        PolicyError: with every problem between the files.
+        PolicyError: with every problem of the files and between them.
     """
     org = _org(tree.org.model)
     selectors, problems = selectors_of(tree)
     teams, pricings = _teams(tree, org, selectors, allow_demo_keys), _pricings(tree)
     snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams)
-    problems += [*_unknown_providers(tree), *teams.problems]
-    problems += problems_of(tree, snapshot, pricings)
+    problems += [*tree.problems, *_unknown_providers(tree), *teams.problems]
+    # Without the org's environments or a project's lists, who may call a model is not known.
+    if "org" not in tree.broken:
+        problems += problems_of(tree, snapshot, pricings)
     if problems:
         raise PolicyError(problems)
     return snapshot
@@ -147,6 +149,8 @@ def _env_limits(file: OrgFile) -> dict[str, Limits]:
 
 def selectors_of(tree: PolicyTree) -> tuple[Selectors, list[PolicyProblem]]:
     """What lists of models can name: aliases, tags, patterns, groups."""
+    if "models" in tree.broken:
+        return UnknownSelectors(), []
     models = tree.models.model
     selectors = Selectors({name: file.tags for name, file in models.models.items()})
     # Members are resolved before any group has a name, so a group holds no other.
@@ -159,16 +163,19 @@ def selectors_of(tree: PolicyTree) -> tuple[Selectors, list[PolicyProblem]]:
 
 
 def _teams(tree: PolicyTree, org: Org, selectors: Selectors, allow_demo_keys: bool) -> TeamCompiler:
-    compiler = TeamCompiler(org, tree.org, selectors, allow_demo_keys=allow_demo_keys)
+    environments = None if "org" in tree.broken else tree.org.model.environments
+    compiler = TeamCompiler(org, tree.org, selectors, environments, allow_demo_keys=allow_demo_keys)
     for source in tree.teams:
         compiler.add(source)
     for file in tree.keys:
-        compiler.add_keys(file)
+        compiler.add_keys(file, all_teams="teams" not in tree.broken)
     return compiler
 
 
 def _unknown_providers(tree: PolicyTree) -> list[PolicyProblem]:
     known = tree.providers.model.providers
+    if "providers" in tree.broken:
+        return []
     return [
         tree.models.problem(
             ("models", name, "provider"),

@@ -9,7 +9,15 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    WithJsonSchema,
+)
 
 from tollhouse.policy import rules
 from tollhouse.policy.compiled import (
@@ -20,32 +28,114 @@ from tollhouse.policy.compiled import (
     StreamUsage,
 )
 
-Name = Annotated[str, AfterValidator(rules.name)]
-KeyId = Annotated[str, AfterValidator(rules.key_id)]
-AliasName = Annotated[str, AfterValidator(rules.alias_name)]
-Line = Annotated[str, AfterValidator(rules.line)]
-Sha256 = Annotated[str, AfterValidator(rules.sha256)]
-TimeZone = Annotated[str, AfterValidator(rules.time_zone)]
-SecretReference = Annotated[str, AfterValidator(rules.secret_reference)]
-HeaderName = Annotated[str, AfterValidator(rules.header_name)]
-BaseUrl = Annotated[str, AfterValidator(rules.base_url)]
-Expiry = Annotated[InstanceOf[date], BeforeValidator(rules.expiry)]
-Seconds = Annotated[Decimal, BeforeValidator(rules.decimal)]
-Usd = Annotated[Decimal, BeforeValidator(rules.usd)]
-Metadata = Annotated[MetadataValue, BeforeValidator(rules.metadata_value)]
-JsonText = Annotated[str, BeforeValidator(rules.json_text)]
-ParameterName = Annotated[str, AfterValidator(rules.parameter_name)]
+_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_DATE = "^2[0-9]{3}-[0-9]{1,2}-[0-9]{1,2}([Tt]|[ \\t]+|$)"
+
+
+def _text(pattern: str, *examples: str) -> WithJsonSchema:
+    """What an editor knows of a text: a pattern that is never narrower than the rule."""
+    shown = {"examples": list(examples)} if examples else {}
+    return WithJsonSchema({"type": "string", "pattern": pattern, **shown})
+
+
+def _number(**bounds: object) -> WithJsonSchema:
+    return WithJsonSchema({"type": "number", **bounds})
+
+
+Name = Annotated[str, AfterValidator(rules.name), _text(_NAME)]
+KeyId = Annotated[
+    str, AfterValidator(rules.key_id), _text(f"^(?!tlh_|sk-){_NAME[1:]}", "website-prod-1")
+]
+AliasName = Annotated[
+    str,
+    AfterValidator(rules.alias_name),
+    _text("^(?!tag:|group:)[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$"),
+]
+Line = Annotated[
+    str,
+    AfterValidator(rules.line),
+    _text(r"^\s*\S([^\r\n\t]{0,198}\S)?\s*$"),
+]
+Selector = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "examples": ["gpt4_*", "tag:cheap", "group:chat", "*"]}),
+]
+Sha256 = Annotated[str, AfterValidator(rules.sha256), _text("^[0-9a-f]{64}$")]
+TimeZone = Annotated[
+    str,
+    AfterValidator(rules.time_zone),
+    _text("^[A-Za-z0-9_+/-]+$", "UTC", "Europe/Berlin", "America/New_York"),
+]
+SecretReference = Annotated[
+    str,
+    AfterValidator(rules.secret_reference),
+    _text(r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|file:/[^\x00-\x20]+)$", "${OPENAI_API_KEY}"),
+]
+HeaderName = Annotated[
+    str,
+    AfterValidator(rules.header_name),
+    _text("^[A-Za-z0-9][A-Za-z0-9-]{0,63}$", "authorization", "x-api-key"),
+]
+BaseUrl = Annotated[
+    str,
+    AfterValidator(rules.base_url),
+    _text(
+        r"^https?://([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?"
+        r"(/[A-Za-z0-9._~-]+)*/*$",
+        "https://api.openai.com/v1",
+    ),
+]
+# YAML reads an unquoted date as a date; editors take it for the text it is written as.
+Expiry = Annotated[
+    InstanceOf[date],
+    BeforeValidator(rules.expiry),
+    _text(_DATE, "2027-06-30", "2027-06-30T18:00:00Z"),
+]
+ConnectSeconds = Annotated[
+    Decimal,
+    BeforeValidator(rules.decimal),
+    Field(gt=0, le=60),
+    _number(exclusiveMinimum=0, maximum=60),
+]
+IdleSeconds = Annotated[
+    Decimal,
+    BeforeValidator(rules.decimal),
+    Field(gt=0, le=3600),
+    _number(exclusiveMinimum=0, maximum=3600),
+]
+Metadata = Annotated[
+    MetadataValue,
+    BeforeValidator(rules.metadata_value),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+JsonText = Annotated[
+    str,
+    BeforeValidator(rules.json_text),
+    WithJsonSchema({"type": ["string", "number", "boolean", "array", "object"]}),
+]
+ParameterName = Annotated[
+    str, AfterValidator(rules.parameter_name), _text(f"^{rules.PARAMETER_PATTERN}$")
+]
 
 # Redis counts in Lua, whose numbers are doubles: integers are exact below 2**53, which is about
 # 9 million USD in nano-dollars. Half of that leaves room for reservations beside settled spend.
-SpendUsd = Annotated[Usd, Field(le=4_000_000)]
-PriceUsd = Annotated[Usd, Field(le=10_000)]
+SpendUsd = Annotated[
+    Decimal,
+    BeforeValidator(rules.usd),
+    Field(le=4_000_000),
+    _number(minimum=0, maximum=4_000_000),
+]
+PriceUsd = Annotated[
+    Decimal, BeforeValidator(rules.usd), Field(le=10_000), _number(minimum=0, maximum=10_000)
+]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
 
 class LimitsFile(Model):
@@ -54,109 +144,167 @@ class LimitsFile(Model):
     or what such calls cost of late."""
 
     requests_per_minute: Count | None = None
+    """Calls in any 60 seconds; no limit by default."""
     tokens_per_minute: Count | None = None
+    """Input and output tokens in any 60 seconds; no limit by default."""
     requests_per_day: Count | None = None
+    """Calls per calendar day; no limit by default."""
     tokens_per_day: Count | None = None
+    """Input and output tokens per calendar day; no limit by default."""
     max_parallel_requests: Count | None = None
+    """Calls that run at once; no limit by default."""
     daily_spend_usd: SpendUsd | None = None
+    """USD per calendar day; no limit by default."""
     weekly_spend_usd: SpendUsd | None = None
+    """USD per calendar week, from Monday; no limit by default."""
     monthly_spend_usd: SpendUsd | None = None
+    """USD per calendar month; no limit by default."""
     budget_mode: BudgetMode = "hard"
+    """What a running call reserves in spend limits: hard (default), its worst case; soft, what such
+    calls cost of late."""
 
 
 class ShadowFile(Model):
     """Rules that are logged as `would_deny` and not enforced: what a level would say."""
 
-    allowed_models: list[str] | None = None
-    denied_models: list[str] = []
+    allowed_models: list[Selector] | None = None
+    """What would be allowed: names, tag:NAME, group:NAME, patterns. Default: no opinion."""
+    denied_models: list[Selector] = []
+    """What would be denied, in the same words; beats any allow. Default: none."""
 
 
 class RulesFile(Model):
     """What a level, or an environment of one, can say. It narrows what is above it."""
 
     blocked: bool = False
+    """True refuses every call below; default false."""
     limits: LimitsFile = LimitsFile()
-    allowed_models: list[str] | None = None
-    denied_models: list[str] = []
+    """Limits that count all calls of this level together; default none."""
+    allowed_models: list[Selector] | None = None
+    """Aliases that may be called: names, tag:NAME, group:NAME, patterns such as gpt4_*. Default:
+    this level does not narrow. If no level says any, nothing is allowed."""
+    denied_models: list[Selector] = []
+    """Aliases that may not be called, in the same words; beats any allow. Default: none."""
     shadow: ShadowFile | None = None
+    """Rules that are logged as would_deny and not enforced; default none."""
 
 
 class OrgFile(Model):
     """`org.yaml`; every field is optional, and so is the file."""
 
     org: Name = "default"
+    """The org's name in logs and refusals; default `default`."""
     time_zone: TimeZone = "UTC"
+    """IANA zone in which days, weeks, months and expiry days begin; default UTC."""
     owner: Line | None = None
+    """Whom to ask, named in refusals; also for teams that name nobody. Default: none."""
     limits: LimitsFile = LimitsFile()
+    """For all calls together; default none."""
     # All there are: once one is named here, each key has to be in one of them.
     environments: dict[Name, RulesFile] = {}
+    """Environments by name. Once there are any, each key is in one. Default: none."""
     on_store_outage: Literal["deny", "allow"] = "deny"
+    """deny (default) or allow calls while the ledger cannot be reached."""
     on_lost_reservation: Literal["charge", "release"] = "charge"
+    """charge (default) or release what a vanished call had reserved."""
     reservation_lease_seconds: Annotated[int, Field(ge=10, le=86_400)] = 900
+    """Seconds after which a call that did not report back has vanished; default 900."""
     default_max_output_tokens: Tokens = 4096
+    """Output tokens for models that state no max_output_tokens; default 4096."""
     max_request_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 33_554_432
+    """Bytes; larger bodies are refused. Default 33554432. Waits for a restart of Envoy."""
     usage_retention_days: Annotated[int, Field(ge=1, le=3660)] = 400
+    """Days for which the usage of a day is kept; default 400."""
     show_policy_version: bool = False
+    """Say the policy's version in the header x-tollhouse-policy of answers; default false."""
 
 
 class ProviderFile(Model):
     """One upstream in `providers.yaml`."""
 
     dialect: Literal["openai"]
+    """The API that it speaks: openai. Required."""
     allow_plain_http: bool = False  # before base_url, whose rule reads it
+    """Accept http:// off loopback: the secret then travels in the clear. Default false."""
     base_url: BaseUrl
+    """https://… up to and with /v1; http:// only on loopback. Required."""
     api_key: SecretReference
+    """Where its secret is, never the secret: ${VARIABLE} or file:/absolute/path. Required."""
     auth_header: HeaderName = "authorization"
-    connect_timeout_seconds: Annotated[Seconds, Field(gt=0, le=60)] = Decimal(5)
+    """Header for the secret; default authorization, there after `Bearer `."""
+    connect_timeout_seconds: ConnectSeconds = Decimal(5)
+    """Seconds to connect; default 5, at most 60."""
     # A reasoning model is silent for minutes before an answer that is not streamed; OpenAI's SDKs
     # wait ten.
-    idle_timeout_seconds: Annotated[Seconds, Field(gt=0, le=3600)] = Decimal(600)
+    idle_timeout_seconds: IdleSeconds = Decimal(600)
+    """Longest time without a byte from the provider, in seconds; default 600, at most 3600."""
     max_tokens_field: MaxTokensField = "max_completion_tokens"
+    """How its chat endpoint calls the output limit; default max_completion_tokens."""
     stream_usage: StreamUsage = "requested"
+    """Usage of streams comes when asked for (requested, default) or unasked (always)."""
 
 
 class ProvidersFile(Model):
     """`providers.yaml`."""
 
     providers: Annotated[dict[Name, ProviderFile], Field(min_length=1)]
+    """Providers by name; at least one."""
 
 
 class PriceFile(Model):
     """USD per million tokens. Cached input costs what input costs unless it is stated."""
 
     input_per_million: PriceUsd
+    """USD per million input tokens. Required."""
     output_per_million: PriceUsd
+    """USD per million output tokens. Required."""
     cached_input_per_million: PriceUsd | None = None
+    """USD per million cached input tokens; default: what input costs."""
 
 
 class ModelFile(Model):
     """One alias in `models.yaml`."""
 
     provider: Name
+    """A name from providers.yaml. Required."""
     model: Line
+    """The provider's name for the model. Required."""
     description: Line | None = None
+    """One line for people; default none."""
     endpoints: Annotated[list[Endpoint], Field(min_length=1)] = ["chat/completions"]
+    """chat/completions (default) and/or embeddings."""
     limits: LimitsFile = LimitsFile()
+    """For the alias, all teams together; default none."""
     defaults: dict[ParameterName, JsonText] = {}
+    """Parameters to set where the caller sets nothing; default none."""
     max_output_tokens: Tokens | None = None
+    """Output tokens: sent when the caller gives none; clamps what is larger. Default: the org's
+    default is sent, nothing is clamped."""
     # The most tokens one image can cost: OpenAI's vision guide counts gpt-4o-mini at 2833 tokens
     # plus 5667 for each of at most 8 tiles.
     max_tokens_per_media: Tokens = 2833 + 8 * 5667
+    """Tokens that bound one image, file or sound in reservations; default 48169."""
     # What a provider adds to the prompt when tools are given; Anthropic's tool-use system prompts
     # are documented with up to 804 tokens.
     max_tokens_for_tools: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
+    """Tokens a provider adds to the prompt when tools are given; default 1024."""
     # The model's context window: no prompt is charged more.
     max_input_tokens: Tokens | None = None
+    """The context window in tokens: the most input a chat call is charged. Default: unknown."""
     price: PriceFile | None = None
+    """USD per million tokens; default: the public price list."""
     tags: list[Name] = []
+    """Names for `tag:NAME` in the lists of teams; default none."""
 
 
 class ModelsFile(Model):
     """`models.yaml`."""
 
     models: Annotated[dict[AliasName, ModelFile], Field(min_length=1)]
+    """Aliases by name; at least one."""
     # Names for several models, for `group:NAME` in the lists of teams.
-    groups: dict[Name, Annotated[list[str], Field(min_length=1)]] = {}
+    groups: dict[Name, Annotated[list[Selector], Field(min_length=1)]] = {}
+    """Names for several models: aliases, tag:NAME, patterns. Default: none."""
 
 
 class AccessFile(RulesFile):
@@ -164,45 +312,63 @@ class AccessFile(RulesFile):
 
     # Of this level with one alias alone, beside those of the level as a whole.
     model_limits: dict[AliasName, LimitsFile] = {}
+    """Limits for one alias alone, by alias, beside those of the level. Default: none."""
 
 
 class PreviousFile(Model):
     """What a key was before its rotation: the same key, with the same limits, for a while."""
 
     sha256: Sha256
+    """SHA-256 of the key that was replaced: 64 lowercase hex digits. Required."""
     valid_until: Expiry
+    """Until when it is still accepted: a date (through its last second) or a time. Required."""
 
 
 class KeyFile(AccessFile):
     """One internal key of a project."""
 
     id: KeyId
+    """The key's name in logs; unique. Required."""
     sha256: Sha256
+    """SHA-256 of the key: 64 hex digits, as `tollhouse keys new` prints them. Required."""
     previous: Annotated[list[PreviousFile], Field(max_length=4)] = []
+    """What the key was before rotations, at most 4; default none."""
     env: Name | None = None
+    """Its environment; required where org.yaml names any, else a word for logs. Default: none."""
     expires: Expiry | None = None
+    """A date (valid through its last second) or a time; default: never."""
     metadata: dict[Name, Metadata] = {}
+    """Text, numbers or booleans by name, for logs; default none."""
 
 
 class ProjectFile(AccessFile):
     """One project of a team."""
 
     environments: dict[Name, RulesFile] = {}
+    """What holds here for keys of one environment, by its name; default none."""
     keys: list[KeyFile] = []
+    """The project's keys; default none."""
 
 
 class TeamFile(AccessFile):
     """One file under `teams/`."""
 
     team: Name
+    """The team's name; unique. Required."""
     owner: Line | None = None
+    """Whom its members ask, named in refusals; default: the org's owner."""
     environments: dict[Name, RulesFile] = {}
+    """What holds here for keys of one environment, by its name; default none."""
     projects: dict[Name, ProjectFile] = {}
+    """Projects by name; default none."""
 
 
 class KeysFile(Model):
     """One file under `keys/`: more keys of one project, where others than its team keep them."""
 
     team: Name
+    """A team that has a file under teams/. Required."""
     project: Name
+    """A project of that team. Required."""
     keys: list[KeyFile] = []
+    """More keys of that project; default none."""

@@ -16,13 +16,18 @@ from tollhouse.policy.wording import problems_of
 _ORG, _PROVIDERS, _MODELS = "org.yaml", "providers.yaml", "models.yaml"
 _ROOT_FILES = (_ORG, _PROVIDERS, _MODELS)
 _TEAMS, _KEYS = "teams", "keys"
+# What stands in for a file that is broken.
+_NO_PROVIDERS = ProvidersFile.model_construct(providers={})
+_NO_MODELS = ModelsFile.model_construct(models={}, groups={})
 
 
 def load(directory: Path, instead: Mapping[str, str] | None = None) -> PolicyTree:
-    """Read every file of a policy directory; `instead` has the text of some, by name.
+    """Read every file of a policy directory; the tree carries the problems of its files.
+
+    `instead` has the text of some, by name.
 
     Raises:
-        PolicyError: with the problems of all files together.
+        PolicyError: there is no such directory.
     """
     return _Loader(directory, instead or {}).load()
 
@@ -49,6 +54,7 @@ class _Loader:
         self._directory = directory
         self._instead = instead
         self._problems: list[PolicyProblem] = []
+        self._broken: set[str] = set()
         self._documents: list[Document] = []
 
     def load(self) -> PolicyTree:
@@ -58,16 +64,16 @@ class _Loader:
         models = self._source(_MODELS, ModelsFile)
         teams = [self._source(name, TeamFile) for name in names if _is_in(_TEAMS, name)]
         keys = [self._source(name, KeysFile) for name in names if _is_in(_KEYS, name)]
-        if self._problems or not (org and providers and models):
-            raise PolicyError(self._problems)
         return PolicyTree(
             directory=str(self._directory),
             version=_version(self._documents),
-            org=org,
-            providers=providers,
-            models=models,
+            org=org or Source(OrgFile(), Document(_ORG)),
+            providers=providers or Source(_NO_PROVIDERS, Document(_PROVIDERS)),
+            models=models or Source(_NO_MODELS, Document(_MODELS)),
             teams=tuple(team for team in teams if team),
             keys=tuple(file for file in keys if file),
+            problems=tuple(self._problems),
+            broken=frozenset(self._broken),
         )
 
     def _names(self) -> list[str]:
@@ -88,9 +94,16 @@ class _Loader:
             files = f"{', '.join(_ROOT_FILES)}, {_TEAMS}/*.yaml and {_KEYS}/*.yaml"
             message = f"unknown policy file: a policy is {files}"
             self._problems.append(PolicyProblem(name, 1, 1, message))
+            self._broken.add(_kind(name))
         return known
 
     def _source(self, name: str, model: type[M], *, present: bool = True) -> Source[M] | None:
+        source = self._well_formed(name, model, present=present)
+        if source is None:
+            self._broken.add(_kind(name))
+        return source
+
+    def _well_formed(self, name: str, model: type[M], *, present: bool) -> Source[M] | None:
         document = self._read(name) if present else Document(name, data={})
         if document is None:
             return None
@@ -127,6 +140,11 @@ class _Loader:
         self._problems += problems
         self._documents.append(document)
         return None if problems else document
+
+
+def _kind(name: str) -> str:
+    """ "org" of org.yaml, "teams" of any file of that folder."""
+    return name.partition("/")[0].partition(".")[0]
 
 
 def _is_in(folder: str, name: str) -> bool:

@@ -66,8 +66,10 @@ name = _pattern(
     _NAME,
     "must be letters, digits, '.', '_' or '-', beginning with a letter or digit, at most 128",
 )
+PARAMETER_PATTERN = rf"(?!({'|'.join(sorted(_GOVERNED))})$){_PARAMETER.pattern}"
+"""What the name of a parameter with a default can look like."""
 parameter_name = _pattern(
-    re.compile(rf"(?!(?:{'|'.join(_GOVERNED)})\Z){_PARAMETER.pattern}"),
+    re.compile(PARAMETER_PATTERN),
     "cannot have a default: write a lowercase parameter name that the gateway does not itself"
     f" govern ({', '.join(sorted(_GOVERNED))} it does)",
 )

@@ -64,3 +64,14 @@ class Selectors:
         if not found:
             raise UnknownSelector(f"no model matches '{pattern}'{suggestion('', self._aliases)}")
         return found
+
+
+class UnknownSelectors(Selectors):
+    """Where models.yaml cannot be read: every entry may be right, and stands for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def select(self, entry: str) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()

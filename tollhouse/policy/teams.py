@@ -44,7 +44,13 @@ class TeamCompiler:
     """Collects the teams and keys of a policy, and the problems among them."""
 
     def __init__(
-        self, org: Org, file: Source[OrgFile], selectors: Selectors, *, allow_demo_keys: bool
+        self,
+        org: Org,
+        file: Source[OrgFile],
+        selectors: Selectors,
+        declared: Iterable[str] | None,
+        *,
+        allow_demo_keys: bool,
     ) -> None:
         self.teams: dict[str, Team] = {}
         self.keys: dict[str, Key] = {}
@@ -54,7 +60,7 @@ class TeamCompiler:
         self._refused_hashes = frozenset() if allow_demo_keys else DEMO_HASHES
         self._first_seen: dict[tuple[str, str], str] = {}
         self._homes: dict[str, dict[str, _Home]] = {}
-        self._access = AccessCompiler(selectors, file.model.environments)
+        self._access = AccessCompiler(selectors, declared)
         top = Place(file.document, (), "org", org.name)
         self._top = [
             self._access.level(top.of(env), rules) for env, rules in file.model.environments.items()
@@ -82,10 +88,12 @@ class TeamCompiler:
             env_limits=MappingProxyType(level.env_limits),
         )
 
-    def add_keys(self, source: Source[KeysFile]) -> None:
-        """Compile one file of keys, after all teams."""
+    def add_keys(self, source: Source[KeysFile], *, all_teams: bool = True) -> None:
+        """Compile one file of keys, after all teams; without `all_teams` one may be missing."""
         file, homes = source.model, self._homes.get(source.model.team)
         if homes is None:
+            if not all_teams:
+                return
             near = suggestion(file.team, self._homes)
             self.problems.append(source.problem(("team",), f"unknown team '{file.team}'{near}"))
         elif file.project not in homes:

@@ -24,7 +24,12 @@ class Source(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class PolicyTree:
-    """All files of one directory. `version` is 12 hex digits over their content."""
+    """All files of one directory. `version` is 12 hex digits over their content.
+
+    `problems` are those of single files. Of a file that has any, something empty stands in:
+    `broken` has the kinds of these ("org", "providers", "models", "teams"), so that nothing is
+    said of what depends on them.
+    """
 
     directory: str
     version: str
@@ -33,3 +38,5 @@ class PolicyTree:
     models: Source[ModelsFile]
     teams: tuple[Source[TeamFile], ...]
     keys: tuple[Source[KeysFile], ...] = ()
+    problems: tuple[PolicyProblem, ...] = ()
+    broken: frozenset[str] = frozenset()

@@ -469,3 +469,29 @@ def test_backups_and_hidden_files_are_not_policy(tmp_path: Path):
 def test_the_smallest_tree_of_the_tests_is_good(tmp_path: Path):
     assert set(load_snapshot(write_tree(tmp_path)).aliases) == {"small"}
     assert set(TREE) >= {"providers.yaml", "models.yaml"}
+
+
+GOOD_BUT = "team: web\nallowed_models: [smal]\nenvironments: {prod: {}}\n"
+
+
+@pytest.mark.parametrize(
+    ("broken", "left"),
+    [
+        ("providers", ["unknown model 'smal'", "unknown environment 'prod'"]),
+        ("models", ["unknown environment 'prod'"]),
+        ("org", ["unknown model 'smal'"]),
+        ("teams__ops", ["unknown model 'smal'", "unknown environment 'prod'"]),
+    ],
+)
+def test_a_broken_file_hides_nothing_of_the_others_and_nothing_is_said_of_what_needs_it(
+    broken: str, left: list[str], tmp_path: Path
+):
+    keys = "team: ops\nproject: site\nkeys: []\n"
+    teams = {} if broken == "teams__ops" else {"teams__ops": "team: ops\nprojects: {site: {}}\n"}
+    write_tree(tmp_path, teams__web=GOOD_BUT, keys__ops=keys, **teams, **{broken: "x: [\n"})
+    with pytest.raises(PolicyError) as caught:
+        load_snapshot(tmp_path)
+    name = f"{broken.replace('__', '/')}.yaml"
+    others = [each.message for each in caught.value.problems if each.file != name]
+    assert [message.split(":")[0] for message in others] == left
+    assert len(caught.value.problems) == len(left) + 1

@@ -1,0 +1,133 @@
+"""One minimal suspicious policy for each warning: its code, and where it points."""
+
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.support.policy import SHA256, TREE, team, write_tree
+from tollhouse.policy import loader
+from tollhouse.policy.compiler import compile_tree
+from tollhouse.policy.warnings.collect import warnings_of
+from tollhouse.policy.warnings.view import Warned
+
+ROOT = Path(__file__).resolve().parents[3]
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+QUIET = {
+    "org": "org: acme\nowner: a@example.com\n",
+    "models": TREE["models.yaml"].replace("    tags: [cheap]\n", ""),
+}
+TWO = QUIET["models"] + "  large: {provider: openai, model: gpt-4o}\n"
+TEN = "requests_per_minute: 10"
+OLD = f"previous: [{{sha256: '{'0' * 64}', valid_until: 2026-06-01}}]"
+CASES = [
+    ("key-without-models", {"teams__web": team("denied_models: [small]")}, "teams/web.yaml:6:13"),
+    ("key-expired", {"teams__web": team("expires: 2026-06-01")}, "teams/web.yaml:8:18"),
+    ("key-expires-soon", {"teams__web": team("expires: 2027-01-10")}, "teams/web.yaml:8:18"),
+    ("previous-key-expired", {"teams__web": team(OLD)}, "teams/web.yaml:8:110"),
+    (
+        "limit-above-parent",
+        {"teams__web": team("limits: {requests_per_minute: 11}", team_lines=f"limits: {{{TEN}}}")},
+        "teams/web.yaml:9:39",
+    ),
+    (
+        "model-limit-above-level",
+        {
+            "teams__web": team(
+                f"limits: {{{TEN}}}\nmodel_limits: {{small: {{requests_per_minute: 11}}}}"
+            )
+        },
+        "teams/web.yaml:9:53",
+    ),
+    (
+        "model-limit-unused",
+        {"models": TWO, "teams__web": team(f"model_limits: {{large: {{{TEN}}}}}")},
+        "teams/web.yaml:8:24",
+    ),
+    (
+        "budget-below-one-call",
+        {"teams__web": team("limits: {daily_spend_usd: 0.001}")},
+        "teams/web.yaml:8:35",
+    ),
+    (
+        "allowed-without-effect",
+        {"teams__web": team("allowed_models: [small]", team_lines="denied_models: [small]")},
+        "teams/web.yaml:9:26",
+    ),
+    (
+        "shadow-without-effect",
+        {"teams__web": team("shadow: {allowed_models: [small]}")},
+        "teams/web.yaml:8:9",
+    ),
+    ("alias-unused", {"models": TWO}, "models.yaml:6:3"),
+    (
+        "alias-unpriced",
+        {"models": "models:\n  small: {provider: openai, model: no-such-model}\n"},
+        "models.yaml:2:3",
+    ),
+    (
+        "provider-unused",
+        {
+            "providers": TREE["providers.yaml"]
+            + TREE["providers.yaml"][11:].replace("openai:", "z:")
+        },
+        "providers.yaml:6:3",
+    ),
+    (
+        "group-unused",
+        {"models": QUIET["models"] + "groups: {chat: [small]}\n"},
+        "models.yaml:6:10",
+    ),
+    ("tag-unused", {"models": TREE["models.yaml"]}, "models.yaml:5:12"),
+    (
+        "environment-without-keys",
+        {
+            "org": QUIET["org"] + "environments: {prod: {}, dev: {}}\n",
+            "teams__web": team("env: prod"),
+        },
+        "org.yaml:3:26",
+    ),
+    ("team-without-projects", {"teams__ops": "team: ops\n"}, "teams/ops.yaml:1:7"),
+    ("team-without-keys", {"teams__ops": "team: ops\nprojects: {a: {}}\n"}, "teams/ops.yaml:1:7"),
+    ("owner-missing", {"org": "org: acme\n"}, "teams/web.yaml:1:7"),
+]
+
+
+def found(directory: Path, **overrides: str) -> list[Warned]:
+    tree = loader.load(write_tree(directory, **{**QUIET, **overrides}))
+    return warnings_of(tree, compile_tree(tree), NOW)
+
+
+@pytest.mark.parametrize(("code", "overrides", "place"), CASES, ids=[case[0] for case in CASES])
+def test_what_is_suspicious_is_named_by_place_and_code(
+    code: str, overrides: dict[str, str], place: str, tmp_path: Path
+):
+    places = {
+        each.code: f"{each.file}:{each.line}:{each.column}" for each in found(tmp_path, **overrides)
+    }
+    assert places.get(code) == place
+
+
+def test_a_policy_that_is_fine_has_no_warnings(tmp_path: Path):
+    assert found(tmp_path) == []
+
+
+def test_every_code_is_documented_and_has_its_case():
+    page = (ROOT / "docs/policy-check.md").read_text(encoding="utf-8")
+    sources = (ROOT / "tollhouse/policy/warnings").glob("*.py")
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    in_code = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', text))
+    assert in_code == set(re.findall(r"^### (.+)$", page, re.MULTILINE))
+    assert in_code == {code for code, *_ in CASES}
+
+
+def test_warnings_of_many_keys_are_timed(tmp_path: Path):
+    keys = "".join(f"      - {{id: k{n}, sha256: '{n:064x}'}}\n" for n in range(2000))
+    lines = TREE["teams/web.yaml"].replace(SHA256, "f" * 64) + keys
+    tree = loader.load(write_tree(tmp_path, **QUIET, teams__web=lines))
+    snapshot = compile_tree(tree)
+    begun = time.perf_counter()
+    assert warnings_of(tree, snapshot, NOW) == []
+    print(f"\nwarnings of 2001 keys: {time.perf_counter() - begun:.3f} s")
