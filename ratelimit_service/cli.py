@@ -74,9 +74,11 @@ def rebuild(
     redis_url: RedisUrl = _REDIS,
     as_json: AsJson = False,
 ) -> None:
-    """Restore the spend of a month into a Redis that came back empty, from access logs alone.
+    """Restore the spend of a month into a Redis that came back empty, or whose cluster lost a part,
+    from access logs alone.
 
-    Give every log of the month, each once. Nothing is added twice: it may be stopped and run again.
+    Give every log of the month, each once. Nothing is added twice, and nothing to what was not
+    lost: it may be stopped and run again.
     """
     from ratelimit_service.replay.command import run_rebuild  # noqa: PLC0415
 
@@ -147,7 +149,6 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command; what may be expected to go wrong ends it with a line and exit status 1."""
     from ratelimit_service.inspection import UnknownTeam  # noqa: PLC0415
     from ratelimit_service.ledger.errors import LedgerError  # noqa: PLC0415
-    from ratelimit_service.replay.rebuild import NothingLost  # noqa: PLC0415
     from tollhouse.access_log.logs import LogError  # noqa: PLC0415
     from tollhouse.policy.problems import PolicyError  # noqa: PLC0415
 
@@ -155,7 +156,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except LedgerError as error:
         _fail(f"{error}: run it again when Redis is back; what was settled is settled.")
-    except (LogError, NothingLost, PolicyError, UnknownTeam, ValueError) as error:
+    except (LogError, PolicyError, UnknownTeam, ValueError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("stopped. What was settled is settled: run it again to go on.")

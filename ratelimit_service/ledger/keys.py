@@ -16,7 +16,8 @@ keys of one place. So each slot of the ledger has one tag, in all its keys:
 
     th:{team:marketing}:born              HASH  when the slot was first used
     th:{team:marketing}:restored          HASH  months that were rebuilt from logs
-    th:ledger                             HASH  which ledger this is, and since when (identify.lua)
+    th:{team:marketing}:replayed          HASH  older lines that were settled from logs
+    th:ledger                             HASH  until when slots were accepted
     th:probe                              HASH  what readiness writes; on a cluster th:probe:{N}
 
 `<day no>` is the day of the reservation id, in days since 1970-01-01 UTC. The scripts are given

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar, cast
 
@@ -11,11 +11,11 @@ from ratelimit_service.ledger import wire
 from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.keys import slot_keys
 from ratelimit_service.ledger.lane import Lanes
+from ratelimit_service.ledger.past import SlotPast
 from ratelimit_service.ledger.store import STORE_ERRORS, StoreClient, probe, translated
 from ratelimit_service.ledger.types import (
     Admitted,
     Claim,
-    Identity,
     Refusals,
     Refused,
     ScopeState,
@@ -111,7 +111,13 @@ class Ledger:
         The deadline is for each pipeline. If it raises, some are settled and some are not: settle
         the whole list again, those that were are then DUPLICATE.
         """
-        outcomes: list[SettleOutcome] = []
+        return [wire.telling(each) for each in await self.settle_in_slots(settlements)]
+
+    async def settle_in_slots(
+        self, settlements: Sequence[Settlement]
+    ) -> list[tuple[SettleOutcome, ...]]:
+        """Settle each as `settle_many` does; the outcomes are those of its slots, in order."""
+        outcomes: list[tuple[SettleOutcome, ...]] = []
         for first in range(0, len(settlements), _SETTLED_AT_ONCE):
             outcomes += await self._settle_some(settlements[first : first + _SETTLED_AT_ONCE])
         return outcomes
@@ -163,19 +169,20 @@ class Ledger:
         (reply,) = await self._settlements.run([call])
         return wire.read_inspection(part, reply)
 
-    async def identity(self) -> Identity:
-        """Which ledger the store holds; one that is empty gets an identity now."""
-        clock, _ = self._times()
-        (reply,) = await self._admissions.run([wire.identify_call(self._prefix, clock)])
-        return wire.read_identity(reply)
+    async def pasts(self, oldest: Mapping[Slot, int | None]) -> dict[Slot, SlotPast]:
+        """What each slot knows of what was before it; one that was never used is used now.
 
-    async def rebuild_border(self, month: str, settled_ms: int) -> int:
-        """Epoch milliseconds, the same for every run of a month: what is older is restored, what
-        is younger is settled. The first run puts it `settled_ms` before its now."""
-        key, field = f"{self._prefix}ledger", f"rebuild:{month}"
-        border = (self._times()[1] * 1000) - settled_ms
-        await self._within_deadline(self._redis.hsetnx(key, field, border))
-        return int(await self._within_deadline(self._redis.hget(key, field)) or 0)
+        With epoch milliseconds it notes, for ever, that lines of the log as old as that are settled
+        in it from now on, though they are older than itself.
+        """
+        clock, _ = self._times()
+        asked = list(oldest.items())
+        replies: list[object] = []
+        for first in range(0, len(asked), _SLOTS_AT_ONCE):
+            some = asked[first : first + _SLOTS_AT_ONCE]
+            calls = [wire.replay_call(self._prefix, slot, ms, clock) for slot, ms in some]
+            replies += await self._settlements.run(calls)
+        return dict(zip(oldest, map(wire.read_past, replies), strict=True))
 
     async def restore(self, slot: Slot, month: str, totals: SlotTotals) -> bool:
         """Add what a lost ledger had settled in a slot in `month`; False if it was done before."""
@@ -211,11 +218,13 @@ class Ledger:
         micros = self._clock()
         return str(micros), micros // 1_000_000
 
-    async def _settle_some(self, settlements: Sequence[Settlement]) -> list[SettleOutcome]:
+    async def _settle_some(
+        self, settlements: Sequence[Settlement]
+    ) -> list[tuple[SettleOutcome, ...]]:
         clock, _ = self._times()
         groups = [wire.settle_calls(self._prefix, each, clock) for each in settlements]
         replies = iter(await self._settlements.run([call for group in groups for call in group]))
-        return [wire.read_outcome([next(replies) for _ in group]) for group in groups]
+        return [tuple(wire.read_outcome(next(replies)) for _ in group) for group in groups]
 
     async def _sweep_some(self, slots: Sequence[Slot]) -> list[int]:
         clock, _ = self._times()

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from ratelimit_service.ledger.periods import Periods
 from tollhouse.policy.compiled import Limits
@@ -82,6 +82,12 @@ class Slot:
     def tag(self) -> str:
         """ "team:marketing", which is what the store's keys are tagged with."""
         return f"{self.kind}:{self.name}"
+
+    @classmethod
+    def from_tag(cls, tag: str) -> "Slot":
+        """The slot that has this `tag`."""
+        kind, _, name = tag.partition(":")
+        return cls(cast(SlotKind, kind), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,15 +308,6 @@ class SlotTotals:
 
     counters: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     usage: dict[tuple[UsageRow, str], list[int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which ledger a store holds: `id` is made when a ledger first finds the store empty, at
-    `born_ms` (epoch milliseconds). A store that comes back empty has another."""
-
-    id: str
-    born_ms: int
 
 
 class SettleOutcome(StrEnum):

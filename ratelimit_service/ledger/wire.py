@@ -7,16 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import cast
-from uuid import uuid4
 
 from ratelimit_service.ledger.ids import id_millis
 from ratelimit_service.ledger.keys import slot_keys
+from ratelimit_service.ledger.past import SlotPast
 from ratelimit_service.ledger.periods import Day, Periods, days_around, periods_at
 from ratelimit_service.ledger.scripts import ScriptCall, load_script
 from ratelimit_service.ledger.types import (
     Admitted,
     Claim,
-    Identity,
     LimitName,
     RefusalKind,
     Refusals,
@@ -131,9 +130,10 @@ def refuse_call(prefix: str, refusals: Refusals) -> ScriptCall:
     return ScriptCall(load_script("refuse"), keys, arguments)
 
 
-def identify_call(prefix: str, clock: str) -> ScriptCall:
-    """A call of identify.lua."""
-    return ScriptCall(load_script("identify"), (f"{prefix}ledger",), (clock, uuid4().hex))
+def replay_call(prefix: str, slot: Slot, oldest_ms: int | None, clock: str) -> ScriptCall:
+    """A call of replay.lua."""
+    oldest = "" if oldest_ms is None else oldest_ms
+    return ScriptCall(load_script("replay"), slot_keys(prefix, slot).declared, (clock, oldest))
 
 
 def restore_call(prefix: str, slot: Slot, month: str, totals: SlotTotals) -> ScriptCall:
@@ -153,10 +153,9 @@ def restore_call(prefix: str, slot: Slot, month: str, totals: SlotTotals) -> Scr
     return ScriptCall(load_script("restore"), keys, arguments)
 
 
-def read_identity(reply: object) -> Identity:
-    """Which ledger the store holds."""
-    id_, born = cast("list[bytes | str]", reply)
-    return Identity(_text(id_), int(born))
+def read_past(reply: object) -> SlotPast:
+    """What a slot knows of what was before it."""
+    return SlotPast(*map(int, cast("list[bytes]", reply)))
 
 
 def inspect_call(prefix: str, part: SlotClaim, time_zone: str, clock: str, now: int) -> ScriptCall:
@@ -228,9 +227,13 @@ def _states(
     )
 
 
-def read_outcome(replies: Sequence[object]) -> SettleOutcome:
-    """What a settlement did, from the replies of its slots."""
-    outcomes = {SettleOutcome(_text(cast("bytes | str", reply))) for reply in replies}
+def read_outcome(reply: object) -> SettleOutcome:
+    """What a settlement did in one slot."""
+    return SettleOutcome(_text(cast("bytes | str", reply)))
+
+
+def telling(outcomes: Sequence[SettleOutcome]) -> SettleOutcome:
+    """What a settlement did, by what it did in its slots."""
     return next((outcome for outcome in _TELLING if outcome in outcomes), SettleOutcome.DUPLICATE)
 
 

@@ -7,37 +7,54 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 
 class Checkpoint:
-    """Offsets by ledger and log, in the file `path`; None remembers nothing. Raises OSError."""
+    """Offsets by log, in the file `path`; None remembers nothing. Raises OSError.
+
+    They hold for the slots as they were, told by when each was first used: one that was lost knows
+    nothing of what was settled.
+    """
 
     def __init__(self, path: Path | None, *, from_start: bool = False) -> None:
         self._path = path
-        self._offsets = {} if from_start else _load(path)
+        stored = {} if from_start else _load(path)
+        self._births: dict[str, int] = stored.get("births", {})
+        self._offsets: dict[str, int] = stored.get("offsets", {})
 
-    def offset(self, ledger: str, log: str) -> int:
-        """Up to where a log is settled in a ledger, in bytes of its text.
+    @property
+    def births(self) -> Mapping[str, int]:
+        """When the slots of the settled lines were first used, epoch ms, by tag."""
+        return self._births
 
-        `ledger` is the id of its identity: one that was lost knows nothing of what was settled.
-        """
-        return self._offsets.get(f"{ledger}:{log}", 0)
+    def forget(self) -> None:
+        """Begin every log from its start."""
+        self._births, self._offsets = {}, {}
 
-    def reached(self, ledger: str, log: str, offset: int) -> None:
-        """Everything before `offset` is settled."""
-        self._offsets[f"{ledger}:{log}"] = offset
+    def offset(self, log: str) -> int:
+        """Up to where a log is settled, in bytes of its text."""
+        return self._offsets.get(log, 0)
+
+    def reached(self, log: str, offset: int, births: Mapping[str, int]) -> None:
+        """Everything before `offset` is settled, in slots that were first used then."""
+        self._offsets[log] = offset
+        self._births |= births
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
-        new.write_text(json.dumps(self._offsets))
+        new.write_text(json.dumps({"births": self._births, "offsets": self._offsets}))
         new.replace(self._path)
 
 
-def _load(path: Path | None) -> dict[str, int]:
+def _load(path: Path | None) -> dict[str, dict[str, int]]:
     try:
         stored = json.loads(path.read_text()) if path else {}
-        return {str(log): int(offset) for log, offset in stored.items()}
-    except (FileNotFoundError, ValueError, AttributeError):
+        return {
+            part: {str(name): int(number) for name, number in stored[part].items()}
+            for part in ("births", "offsets")
+        }
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):
         return {}

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from ratelimit_service.ledger.errors import LedgerUnavailable
 from ratelimit_service.ledger.ledger import Ledger
-from ratelimit_service.ledger.types import Settlement, SettleOutcome
+from ratelimit_service.ledger.types import Settlement, SettleOutcome, Slot
+from ratelimit_service.ledger.wire import telling
 from ratelimit_service.replay.checkpoint import Checkpoint
 from ratelimit_service.replay.line import MalformedLine, entry_from_line
+from ratelimit_service.replay.seen import SeenSlots
 from ratelimit_service.settlement import Charge, charge, settlement
 from tollhouse.access_log import logs
 from tollhouse.access_log.logs import Read
@@ -27,12 +29,19 @@ _BATCH = 256
 _RETRY_SECONDS = 0.5
 _MOST_SHOWN = 20
 
+_T = TypeVar("_T")
+
+Told = Callable[[Settlement, tuple[SettleOutcome, ...]], None]
+"""Told what was done with a line, in each of its slots."""
+
 
 @dataclass(slots=True)
 class Summary:
     """What a run did. `charged` is the nano-dollars of lines that nothing had charged yet.
 
-    `problems` are the first lines that could not be settled, as file:line: reason.
+    `problems` are the first lines that could not be settled, as file:line: reason; `damaged` is
+    what is wrong with logs of which not all could be read; `lost` are the slots that came back
+    empty since the last run, as "team:marketing".
     """
 
     lines: int = 0
@@ -42,11 +51,14 @@ class Summary:
     cut: int = 0
     skipped_bytes: int = 0
     problems: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        """Whether every line could be settled."""
-        return not self.malformed and not self.outcomes[SettleOutcome.TOO_OLD]
+        """Whether every line could be read and settled."""
+        too_old = self.outcomes[SettleOutcome.TOO_OLD]
+        return not (self.malformed or self.damaged or too_old)
 
     def malformed_line(self, path: Path, number: int, reason: str) -> None:
         """Note a line that cannot be settled."""
@@ -56,8 +68,8 @@ class Summary:
 
 
 class Reconcile:
-    """One run. `patience` is how many seconds the store may stay away. What `take` says it takes is
-    not settled."""
+    """One run. `patience` is how many seconds the store may stay away. Lines that are not `wanted`
+    are left; `told` hears of the others."""
 
     def __init__(  # noqa: PLR0913 - what a run is told, once
         self,
@@ -67,31 +79,50 @@ class Reconcile:
         read: Read,
         patience: float,
         *,
-        take: Callable[[Settlement], bool] = lambda settlement: False,
+        wanted: Callable[[Settlement], bool] = lambda settlement: True,
+        told: Told = lambda settlement, done: None,
     ) -> None:
         self._ledger = ledger
         self._org = org
         self._checkpoint = checkpoint
         self._read = read
         self._patience = patience
-        self._take = take
+        self._wanted = wanted
+        self._told = told
+        self.slots = SeenSlots(ledger)
         self.summary = Summary()
 
     async def run(self, paths: list[Path]) -> Summary:
-        """Raises LogError, and LedgerUnavailable when the store stays away."""
-        ledger = (await self._ledger.identity()).id
+        """Raises LedgerUnavailable when the store stays away. A log that cannot be read, or not to
+        its end, holds up no other: it is in the summary."""
+        await self._forget_what_was_lost()
         for path in paths:
-            log = logs.fingerprint(path)
-            start = self._checkpoint.offset(ledger, log) if log else 0
-            self.summary.skipped_bytes += start
-            lines = logs.lines(path, start)
-            while batch := list(islice(lines, _BATCH)):
-                await self._settle(list(self._due(path, batch)))
-                self._read(path, batch[-1].read)
-                whole = [line.end for line in batch if line.whole]
-                if log and whole:
-                    self._checkpoint.reached(ledger, log, whole[-1])
+            try:
+                await self._read_log(path)
+            except logs.LogError as error:
+                self.summary.damaged.append(str(error))
         return self.summary
+
+    async def _forget_what_was_lost(self) -> None:
+        """A slot that came back empty since the last run needs the lines that it settled, too."""
+        known = dict(self._checkpoint.births)
+        slots = list(map(Slot.from_tag, known))
+        await self._patiently(lambda: self.slots.look(slots))
+        now = self.slots.births
+        self.summary.lost = sorted(tag for tag, born_ms in known.items() if now[tag] != born_ms)
+        if self.summary.lost:
+            self._checkpoint.forget()
+
+    async def _read_log(self, path: Path) -> None:
+        log = logs.fingerprint(path)
+        start = self._checkpoint.offset(log) if log else 0
+        self.summary.skipped_bytes += start
+        for batch in _batches(logs.lines(path, start)):
+            await self._settle(list(self._due(path, batch)))
+            self._read(path, batch[-1].read)
+            whole = [line.end for line in batch if line.whole]
+            if log and whole:
+                self._checkpoint.reached(log, whole[-1], self.slots.births)
 
     def _due(self, path: Path, batch: list[logs.Line]) -> Iterator[tuple[Charge, Settlement]]:
         for line in batch:
@@ -102,26 +133,47 @@ class Reconcile:
             try:
                 if entry := entry_from_line(line.text):
                     charged = charge(entry)
-                    wanted = settlement(entry, charged, self._org)
-                    if not self._take(wanted):
-                        yield charged, wanted
+                    due = settlement(entry, charged, self._org)
+                    if self._wanted(due):
+                        yield charged, due
             except (MalformedLine, ValueError) as error:
                 self.summary.malformed_line(path, line.number, str(error))
 
     async def _settle(self, due: list[tuple[Charge, Settlement]]) -> None:
-        outcomes = await self._patiently([wanted for _, wanted in due])
-        for (charged, _), outcome in zip(due, outcomes, strict=True):
+        settlements = [wanted for _, wanted in due]
+        await self._patiently(lambda: self.slots.prepare(settlements))
+        done = await self._patiently(lambda: self._ledger.settle_in_slots(settlements))
+        for (charged, wanted), in_slots in zip(due, done, strict=True):
+            self._told(wanted, in_slots)
+            outcome = telling(in_slots)
             self.summary.outcomes[outcome] += 1
             if outcome in (SettleOutcome.SETTLED, SettleOutcome.UNKNOWN):
                 self.summary.charged += charged.cost
 
-    async def _patiently(self, wanted: list[Settlement]) -> list[SettleOutcome]:
+    async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         waited = 0.0
         while True:
             try:
-                return await self._ledger.settle_many(wanted)
+                return await ask()
             except LedgerUnavailable:
                 if waited >= self._patience:
                     raise
                 waited += _RETRY_SECONDS
                 await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _batches(lines: Iterable[logs.Line]) -> Iterator[list[logs.Line]]:
+    """What was read before an error comes before it. Raises LogError."""
+    batch: list[logs.Line] = []
+    try:
+        for line in lines:
+            batch.append(line)
+            if len(batch) == _BATCH:
+                yield batch
+                batch = []
+    except logs.LogError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,34 @@ def test_the_access_log_alone_gives_another_ledger_the_same_spend_to_the_nano_do
     for scope, state in streamed.items():
         for counter in ("monthly_spend", "weekly_spend", "daily_spend", "tokens_today"):
             assert replayed[scope][counter] == state[counter], (scope, counter)
+
+
+def test_a_rebuild_of_a_ledger_that_lost_nothing_adds_nothing(
+    gateway: Gateway, policies: Path
+) -> None:
+    before = ledger("show", "web", *on(gateway, policies)).stdout
+    words = ("--month", f"{datetime.now(UTC):%Y-%m}", "--log", gateway.up["access_log"])
+    told = ledger("rebuild", *words, *on(gateway, policies)).stdout
+    assert f"{OK_CALLS + 1} requests were settled before" in told
+    assert "$0.00 newly charged" in told
+    assert "restored" not in told
+    after = ledger("show", "web", *on(gateway, policies)).stdout
+    assert after.splitlines()[-1] == before.splitlines()[-1]
+
+
+def test_a_log_that_a_crash_cut_is_named_with_what_to_do(
+    gateway: Gateway, policies: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "access.json.1.gz"
+    cut.write_bytes(gzip.compress(Path(gateway.up["access_log"]).read_bytes())[:-9])
+    words = ("--log", str(cut), *on(gateway, policies))
+    named = f"{cut} is a damaged gzip file: what comes before is read"
+    reconciled = ledger("reconcile", "--no-checkpoint", *words, status=1)
+    assert reconciled.stderr == f"{named}\n"
+    assert "requests were settled before" in reconciled.stdout
+    rebuilt = ledger("rebuild", "--month", f"{datetime.now(UTC):%Y-%m}", *words, status=1)
+    assert named in rebuilt.stderr
+    assert "no sum was added" in rebuilt.stderr
 
 
 def test_the_counters_of_a_team_are_explained_in_words(gateway: Gateway, policies: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,8 @@ from ratelimit_service.ledger.store import StoreClient, open_redis
 from ratelimit_service.ledger.types import Admitted, Claim, Refused, ScopeClaim, Slot, SlotClaim
 from tests.ledger.builders import PATIENT, FakeClock
 from tests.ledger.contents import contents, open_reservations
+from tests.ledger.test_rebuild import HOUR, MONTH, forget, live, rebuild
+from tests.ledger.test_reconcile import COST, line, write
 from tests.support.redis import HASH_SLOTS, RedisCluster, key_slot
 from tollhouse.policy.compiled import Limits
 
@@ -189,3 +193,63 @@ async def test_a_cluster_of_which_a_part_is_away_is_there_in_part(
     redis_cluster.kill_node(redis_cluster.ports[-1])
     with pytest.raises(LedgerUnavailable):
         await ledger.ping()
+
+
+@pytest.mark.parametrize(("master", "hours"), [(0, 2), (1, 120), (2, 60)])
+async def test_what_one_master_lost_is_restored_and_what_the_others_have_is_left(  # noqa: PLR0917
+    redis_cluster: RedisCluster,
+    clock: FakeClock,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    master: int,
+    hours: int,
+) -> None:
+    teams = [slot_on(at, "team") for at in range(RedisCluster.MASTERS)]
+    moments = [clock.micros - each * HOUR * 1_000_000 for each in range(450, 0, -1)]
+    lines = [(at, line_of(at, team)) for at in moments for team in teams]
+    log = write(tmp_path / "log", *(text for _, text in lines))
+    border = clock.micros - hours * HOUR * 1_000_000
+    async with patient(redis_cluster, clock) as (ledger, _):
+        await live(ledger, clock, [each for each in lines if each[0] < border])
+    redis_cluster.lose_node(redis_cluster.ports[master])
+    async with patient(redis_cluster, clock) as (ledger, client):
+        await live(ledger, clock, [each for each in lines if each[0] >= border])
+        await forget(client, clock)
+        left = await spent_in(ledger, *teams, ORG, ALIAS)
+
+        first, second = await rebuild(ledger, log), await rebuild(ledger, log)
+        restored = await spent_in(ledger, *teams, ORG, ALIAS)
+
+    assert [left[team] for team in teams] == [hours if at == master else 450 for at in range(3)]
+    assert restored == {**dict.fromkeys(teams, 450), ORG: 1350, ALIAS: 1350}
+    assert first.complete
+    assert (second.restored, second.before) == (0, first.restored)
+    with capsys.disabled():
+        print(
+            f"\nmaster {master} lost, rebuilt {hours} h later: calls in three teams, org and "
+            f"alias {list(left.values())}, then {list(restored.values())}; "
+            f"{first.restored} of 5 slots restored"
+        )
+
+
+@contextlib.asynccontextmanager
+async def patient(
+    cluster: RedisCluster, clock: FakeClock
+) -> AsyncIterator[tuple[Ledger, StoreClient]]:
+    """A ledger of its own, for a machine that is busy, and its client."""
+    client = open_redis(cluster.url, timeout_seconds=PATIENT)
+    ledger = Ledger(client, timeout_seconds=PATIENT, clock=clock)
+    yield ledger, client
+    await ledger.close()
+
+
+def line_of(micros: int, team: Slot) -> bytes:
+    id_ = new_reservation_id(micros // 1000)
+    slots = [f"{slot.tag}|{slot.kind}" for slot in (team, ORG, ALIAS)]
+    reservation = {"reservation_id": id_, "slots": slots, "cost_nanousd": "9"}
+    return line(id_, team=team.name, alias=ALIAS.name, reservation=reservation)
+
+
+async def spent_in(ledger: Ledger, *slots: Slot) -> dict[Slot, float]:
+    """What was spent in this month, in calls."""
+    return {slot: (await ledger.spend(slot, slot.kind, MONTH))[0] / COST for slot in slots}

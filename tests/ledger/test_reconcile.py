@@ -134,9 +134,77 @@ async def test_a_ledger_that_was_lost_is_given_everything_again(
     log, remembered = write(tmp_path / "log", *map(line, ids(clock, 5))), tmp_path / "checkpoint"
     await run(log, remembered=remembered)
     await store.flushall()
+    clock.advance(0.001)
 
     assert (await run(log, remembered=remembered)).lines == 5
     assert await spent(ledger) == (5 * COST, 0)
+
+
+async def test_a_slot_that_was_lost_is_given_its_lines_again_and_the_others_keep_theirs(
+    ledger: Ledger,
+    store: Any,
+    clock: FakeClock,
+    tmp_path: Path,
+    run: Callable[..., Awaitable[Summary]],
+) -> None:
+    both = {"slots": ["team:marketing|team", "org:acme|org"], "cost_nanousd": "1"}
+    texts = [line("", reservation={"reservation_id": id_, **both}) for id_ in ids(clock, 5)]
+    log, remembered = write(tmp_path / "log", *texts), tmp_path / "checkpoint"
+    await run(log, remembered=remembered)
+    async for name in store.scan_iter("th:{team:marketing}:*"):
+        await store.delete(name)
+    clock.advance(1)
+
+    summary = await run(log, remembered=remembered)
+
+    assert (summary.lost, summary.lines) == (["team:marketing"], 5)
+    assert await spent(ledger) == (5 * COST, 0)
+    assert await ledger.spend(Slot("org", "acme"), "org", MONTH) == (5 * COST, 0)
+    assert (await run(log, remembered=remembered)).lines == 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a:b": 5}', '{"births": 1, "offsets": {}}'])
+async def test_a_checkpoint_that_cannot_be_read_costs_time_and_nothing_else(
+    ledger: Ledger,
+    clock: FakeClock,
+    tmp_path: Path,
+    run: Callable[..., Awaitable[Summary]],
+    text: str,
+) -> None:
+    log, remembered = write(tmp_path / "log", *map(line, ids(clock, 5))), tmp_path / "checkpoint"
+    remembered.write_text(text)
+    assert (await run(log, remembered=remembered)).lines == 5
+    assert (await run(log, remembered=remembered)).lines == 0
+
+
+@pytest.mark.parametrize("bytes_lost", [9, 5_000])
+async def test_of_a_log_that_was_cut_all_is_settled_that_can_be_read_and_other_logs_too(  # noqa: PLR0917
+    ledger: Ledger,
+    clock: FakeClock,
+    tmp_path: Path,
+    run: Callable[..., Awaitable[Summary]],
+    capsys: pytest.CaptureFixture[str],
+    bytes_lost: int,
+) -> None:
+    texts, remembered = list(map(line, ids(clock, 500))), tmp_path / "checkpoint"
+    cut = write(tmp_path / "a.gz", gzip.compress(b"".join(texts))[:-bytes_lost])
+    other = write(tmp_path / "b", *map(line, ids(clock, 3)))
+
+    summary = await run(cut, other, remembered=remembered)
+
+    assert summary.damaged == [f"{cut} is a damaged gzip file: what comes before is read"]
+    assert not summary.complete
+    assert (summary.lines >= 499 + 3) == (bytes_lost == 9)  # eight of them are gzip's checksum
+    assert await spent(ledger) == (summary.lines * COST, 0)
+
+    whole = await run(write(cut, gzip.compress(b"".join(texts))), other, remembered=remembered)
+    assert (whole.lines, whole.complete) == (503 - summary.lines, True)
+    assert await spent(ledger) == (503 * COST, 0)
+    with capsys.disabled():
+        print(
+            f"\na gzip file of 500 lines without its last {bytes_lost} bytes, and one of 3: "
+            f"{summary.lines} settled, {whole.lines} more when it was whole"
+        )
 
 
 async def test_a_line_that_is_cut_is_left_for_the_run_that_finds_it_whole(

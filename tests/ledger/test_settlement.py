@@ -83,6 +83,17 @@ async def test_a_settlement_that_arrives_many_times_at_once_charges_once(ledger:
     assert await spends(ledger) == {(300, 0)}
 
 
+async def test_one_that_the_ledger_knew_nothing_of_is_charged_once_however_often_it_arrives(
+    ledger: Ledger,
+) -> None:
+    asked = settlement(claim(cost=1_000), cost=300)
+
+    outcomes = await asyncio.gather(*(ledger.settle(asked) for _ in range(50)))
+
+    assert Counter(outcomes) == {SettleOutcome.UNKNOWN: 1, SettleOutcome.DUPLICATE: 49}
+    assert await spends(ledger) == {(300, 0)}
+
+
 async def test_many_settlements_in_one_call_answer_in_order(ledger: Ledger) -> None:
     claims = [await admit(ledger, claim(cost=10)) for _ in range(70)]
     settlements = [settlement(asked, cost=3) for asked in claims]

@@ -151,6 +151,14 @@ class RedisCluster:
         self._processes[port].kill()
         self._processes.pop(port).wait()
 
+    def lose_node(self, port: int) -> None:
+        """Kill a node, and start it again without its data."""
+        self.kill_node(port)
+        for log in (self._directory / str(port)).glob("*.aof"):
+            log.unlink()
+        self.start_node(port)
+        wait_for(lambda: all(self._is_well(Redis(port=each)) for each in self.ports), "the cluster")
+
     def port_of(self, tag: str) -> int:
         """The node that keeps the keys with a hash tag."""
         share = -(-HASH_SLOTS // self.MASTERS)
