@@ -21,27 +21,26 @@ _TEAMS, _KEYS = "teams", "keys"
 
 def load(directory: Path, instead: Mapping[str, str] | None = None) -> PolicyTree:
     """Read every file of a policy directory, once; as `Loader.load`."""
-    return Loader(directory).load(instead)
+    return Loader().load(directory, instead)
 
 
 class Loader:
-    """Reads a policy directory again and again; what did not change keeps its `Source`.
+    """Reads a policy again and again; what did not change keeps its `Source`.
 
     The text is kept and compared: it is a hundredth of what parsing it takes, and unlike a time
     stamp it cannot be mistaken.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self) -> None:
         self._sources: dict[str, Source[Any]] = {}
 
-    def load(self, instead: Mapping[str, str] | None = None) -> PolicyTree:
-        """Read every file; `instead` has the text of some, by name.
+    def load(self, directory: Path, instead: Mapping[str, str] | None = None) -> PolicyTree:
+        """Read every file of a directory; `instead` has the text of some, by name.
 
         Raises:
             PolicyError: with the problems of all files together.
         """
-        loading = _Loading(self._directory, instead or {}, self._sources)
+        loading = _Loading(directory, instead or {}, self._sources)
         try:
             return loading.load()
         finally:
