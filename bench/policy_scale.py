@@ -24,6 +24,7 @@ from tollhouse import contract
 from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder
 from tollhouse.serving.background import InBackground
+from tollhouse.serving.policy import PolicyMetrics
 
 _KEYS_PER_TEAM = 200
 _RELOADS = 20
@@ -50,7 +51,9 @@ class Scene:
         self.directory = directory
         self.teams = teams
         self.holder = PolicyHolder(InBackground(PolicyDirectory(directory)))
-        self.service = AuthzService(self.holder.current, Metrics(CollectorRegistry()))
+        registry = CollectorRegistry()
+        self.service = AuthzService(self.holder.current, Metrics(registry))
+        self._policy_metrics = PolicyMetrics(registry)
         self._requests = cycle(_requests(teams, keys_per_team))
 
     async def decide(self, until: Callable[[int], bool]) -> Latencies:
@@ -76,6 +79,7 @@ class Scene:
             spent += time.perf_counter() - started
             assert self.holder.finding.error is None
             self.service.adopt(self.holder.current)
+            self._policy_metrics.loaded(self.holder.current)
         over.set()
         return spent / times, await deciding
 

@@ -92,9 +92,9 @@ def test_a_loaded_policy_decides_as_the_words_of_its_manual_do(tree: Tree, momen
                     assert decided(snapshot, *call) == said, call
 
 
-def outcome(loader: PolicyLoader) -> Snapshot | tuple[PolicyProblem, ...]:
+def outcome(loader: PolicyLoader, path: Path) -> Snapshot | tuple[PolicyProblem, ...]:
     try:
-        return loader.load()
+        return loader.load(path)
     except PolicyError as error:
         return error.problems
 
@@ -103,10 +103,10 @@ def outcome(loader: PolicyLoader) -> Snapshot | tuple[PolicyProblem, ...]:
 @given(data=st.data(), tree=trees.trees())
 def test_a_reload_finds_what_a_first_load_of_the_same_files_would(data: st.DataObject, tree: Tree):
     with directory() as path:
-        loader = PolicyLoader(path)
+        loader = PolicyLoader()
         for _ in range(4):
             trees.write(path, trees.files(tree))
-            assert outcome(loader) == outcome(PolicyLoader(path))
+            assert outcome(loader, path) == outcome(PolicyLoader(), path)
             tree = data.draw(st.one_of(trees.edited(tree), trees.edited(tree), st.just(tree)))
 
 

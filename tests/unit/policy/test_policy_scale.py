@@ -100,13 +100,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_a_reload_after_an_edit_of_one_file_parses_and_compiles_that_file_alone(
     tmp_path: Path, counted: Counter[str]
 ):
-    loader = PolicyLoader(big_policy.write(tmp_path / "policies", teams=5, keys_per_team=4))
-    before = loader.load()
+    directory = big_policy.write(tmp_path / "policies", teams=5, keys_per_team=4)
+    loader = PolicyLoader()
+    before = loader.load(directory)
     assert sum(counted.values()) == 3 + 5 + 5
     counted.clear()
-    edited = big_policy.team_file(tmp_path / "policies", 3)
+    edited = big_policy.team_file(directory, 3)
     edited.write_text(edited.read_text() + "blocked: true\n")
-    after = loader.load()
+    after = loader.load(directory)
     assert counted == {"parsed teams/team-0003.yaml": 1, "compiled teams/team-0003.yaml": 1}
     blocked = {key.team for key in after.keys.values() if key.blocked_at}
     assert blocked == {"team-0003"}
@@ -119,14 +120,14 @@ def test_an_edit_of_what_no_team_is_compiled_from_compiles_no_team(
     tmp_path: Path, counted: Counter[str]
 ):
     directory = write_tree(tmp_path)
-    loader = PolicyLoader(directory)
-    loader.load()
+    loader = PolicyLoader()
+    loader.load(directory)
     counted.clear()
     models = directory / "models.yaml"
     models.write_text(
         models.read_text().replace("output_per_million: 0.6", "output_per_million: 7")
     )
-    loader.load()
+    loader.load(directory)
     assert counted == {"parsed models.yaml": 1}
 
 
@@ -144,12 +145,12 @@ def test_what_is_loaded_beside_calls_is_not_scanned_for_cycles_and_scans_go_on(t
 
 def test_what_a_reload_replaced_is_gone_with_its_answers_and_waits_for_no_scan(tmp_path: Path):
     directory = big_policy.write(tmp_path / "policies", teams=1, keys_per_team=4)
-    loader = PolicyLoader(directory)
-    service = AuthzService(loader.load(), Metrics(CollectorRegistry()))
+    loader = PolicyLoader()
+    service = AuthzService(loader.load(directory), Metrics(CollectorRegistry()))
     gc.disable()
     try:
         replaced = weakref.ref(service._state[1])
-        service.adopt(loader.load())
+        service.adopt(loader.load(directory))
         assert replaced() is None
     finally:
         gc.enable()
