@@ -17,10 +17,10 @@ EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.
 
 EXAMPLE_DIR ?= envoy/example
 
-.PHONY: help up install test lint check schema bench example clean
+.PHONY: help up install test lint check schema bench bench-policy example clean
 
 help:  ## This list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 up: install  ## Run the whole gateway here: make up [PORT=8080]; Ctrl-C stops it
 	@exec $(BIN)/tollhouse up --port $(PORT)
@@ -59,6 +59,9 @@ schema: install  ## Write policies/schema again, from the loader's own models
 
 bench: install  ## Requests/s and p50 of the whole road against a bare Envoy (needs wrk)
 	@$(BIN)/python -m bench.run
+
+bench-policy: install  ## A policy of 100,000 keys: loading, reloading, and calls meanwhile
+	@$(BIN)/python -m bench.policy_scale
 
 example: install  ## Render envoy/example again, from policies/
 	@rm -rf $(EXAMPLE_DIR)

@@ -17,6 +17,7 @@ from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.serving import logs, options
+from tollhouse.serving.background import InBackground
 from tollhouse.serving.host import ServiceError, serve
 from tollhouse.serving.options import Options
 from tollhouse.serving.policy import PolicyMetrics
@@ -28,7 +29,7 @@ async def run(chosen: Options) -> None:
     """Raises PolicyError when there is no good policy to start from; SourceError, ServiceError."""
     registry = CollectorRegistry()
     policy_metrics = PolicyMetrics(registry)
-    holder = PolicyHolder(open_source(chosen.source, registry))
+    holder = PolicyHolder(InBackground(open_source(chosen.source, registry)))
     policy_metrics.loaded(holder.current)
     service = AuthzService(holder.current, Metrics(registry))
 

@@ -58,21 +58,29 @@ def _api_key(headers: Mapping[str, str]) -> str | None:
 
 
 class Answers:
-    """Serialized answers of one snapshot; a new snapshot means a new `Answers`."""
+    """Serialized answers of one snapshot; a new snapshot means a new `Answers`.
+
+    Without a reference cycle, so that the last reference to it takes the snapshot along.
+    """
 
     def __init__(self, snapshot: Snapshot, cached_grants: int = 65_536) -> None:
-        self._snapshot = snapshot
-        self._granted = lru_cache(maxsize=cached_grants)(self._serialize_grant)
+        self._writer = _Writer(snapshot)
+        self._granted = lru_cache(maxsize=cached_grants)(self._writer.granted)
 
     def serialize(self, decision: Decision) -> bytes:
         """The CheckResponse for a decision, as bytes."""
         if isinstance(decision, Granted):
             return self._granted(decision.key.id, decision.alias.name, decision.is_previous)
         if isinstance(decision, Listed):
-            return self._listed(decision)
-        return self._refused(decision)
+            return self._writer.listed(decision)
+        return self._writer.refused(decision)
 
-    def _serialize_grant(self, key_id: str, alias_name: str, is_previous: bool) -> bytes:
+
+class _Writer:
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def granted(self, key_id: str, alias_name: str, is_previous: bool) -> bytes:
         key, alias = self._snapshot.keys[key_id], self._snapshot.aliases[alias_name]
         response = CheckResponse()
         response.status.code = OK
@@ -115,13 +123,13 @@ class Answers:
             **limit,
         }
 
-    def _listed(self, decision: Listed) -> bytes:
+    def listed(self, decision: Listed) -> bytes:
         models = [_model(alias) for alias in decision.aliases]
         body = models[0] if decision.single else {"object": "list", "data": models}
         metadata = {**self._identity(decision.key), "reason": "listed models"}
         return _answer(200, json.dumps(body), ALLOWED, metadata, self._shown())
 
-    def _refused(self, refused: Refused) -> bytes:
+    def refused(self, refused: Refused) -> bytes:
         alias = {"alias": refused.alias} if refused.alias else {}
         metadata = {**self._identity(refused.key), **alias, "reason": refused.message}
         body = error_body(refused.code, refused.message, refused.param)

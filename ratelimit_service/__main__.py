@@ -28,6 +28,7 @@ from ratelimit_service.spool import StateError
 from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.serving import logs, options
+from tollhouse.serving.background import InBackground
 from tollhouse.serving.host import ServiceError, serve
 from tollhouse.serving.options import Options
 from tollhouse.serving.policy import PolicyMetrics
@@ -43,7 +44,7 @@ async def run(chosen: Options, redis_url: str, state_dir: Path | None) -> None:
     ServiceError."""
     registry = CollectorRegistry()
     metrics, policy_metrics = Metrics(registry), PolicyMetrics(registry)
-    holder = PolicyHolder(open_source(chosen.source, registry))
+    holder = PolicyHolder(InBackground(open_source(chosen.source, registry)))
     policy_metrics.loaded(holder.current)
     ledger = Ledger(open_redis(redis_url))
     readiness = Readiness()

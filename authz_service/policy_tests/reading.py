@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from authz_service.inputs import InputProblem
 from authz_service.policy_tests.files import KeysOf, PolicyTest, TestsFile
 from tollhouse.policy.compiled import Alias, Key, Snapshot
-from tollhouse.policy.documents import Document, read_document
+from tollhouse.policy.documents import Document
 from tollhouse.policy.opened import OpenedPolicy
 from tollhouse.policy.problems import PolicyError, PolicyProblem, suggestion
 from tollhouse.policy.selectors import UnknownSelector
@@ -80,28 +81,29 @@ class _Reader:
         self._now = now
 
     def read(self, path: Path) -> Iterator[ReadTest]:
-        document = self._document(path)
-        if document is None:
+        read = self._document(path)
+        if read is None:
             return
+        document, data = read
         try:
-            file = TestsFile.model_validate(document.data)
+            file = TestsFile.model_validate(data)
         except ValidationError as error:
             self.problems += problems_of(document, TestsFile, error)
             return
         for index, test in enumerate(file.tests):
             yield self._test(document, index, test)
 
-    def _document(self, path: Path) -> Document | None:
+    def _document(self, path: Path) -> tuple[Document, Any] | None:
         try:
-            document, problems = read_document(str(path), path.read_text(encoding="utf-8"))
+            document = Document(str(path), path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError):
             self.problems.append(PolicyProblem(str(path), 1, 1, "not a file that can be read"))
             return None
+        data, problems = document.read()
+        if not problems and data is None:
+            problems = [document.problem((), "the file is empty")]
         self.problems += problems
-        if not problems and document.data is None:
-            self.problems.append(document.problem((), "the file is empty"))
-            return None
-        return None if problems else document
+        return None if problems else (document, data)
 
     def _test(self, document: Document, index: int, test: PolicyTest) -> ReadTest:
         place = _Place(self._policy, document, index, self.problems)
@@ -174,7 +176,7 @@ class _Place:
 
     def _entry(self, field: str, index: int, selector: str, code: str) -> Entry:
         path: tuple[str | int, ...] = (*self._path, field, selector)
-        if path not in self._document.keys:
+        if path not in self._document.marks.keys:
             path = (*self._path, field, index)
         line = self._document.mark(path, at_key=True).line
         try:

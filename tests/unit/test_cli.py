@@ -105,7 +105,7 @@ def test_without_a_command_the_commands_are_listed(words: list[str], commands: l
 
 def test_check_counts_what_a_good_policy_holds(tmp_path: Path) -> None:
     shown = tollhouse("check", str(write_tree(tmp_path)))
-    good = r"policy [0-9a-f]{12} is good: 1 teams, 1 keys, 1 models, 1 providers, 2 warnings\n"
+    good = r"policy [0-9a-f]{12} is good: 1 teams, 1 keys, 1 models, 1 providers, 2 warning\(s\)\n"
     assert re.fullmatch(good, shown.stdout)
     assert shown.returncode == 0
     assert len(shown.stderr.splitlines()) == shown.stderr.count(": warning: ") == 2

@@ -29,12 +29,12 @@ def places(tree: PolicyTree) -> Iterator[KeyPlace]:
         for name, project in team.model.projects.items():
             for index, key in enumerate(project.keys):
                 path: Path = ("projects", name, "keys", index)
-                mark = team.document.values[path]
+                mark = team.document.marks.values[path]
                 yield KeyPlace(key, team.document.file, path, mark.line)
     for file in tree.keys:
         for index, key in enumerate(file.model.keys):
             path = ("keys", index)
-            yield KeyPlace(key, file.document.file, path, file.document.values[path].line)
+            yield KeyPlace(key, file.document.file, path, file.document.marks.values[path].line)
 
 
 def place_of(tree: PolicyTree, key_id: str) -> KeyPlace:

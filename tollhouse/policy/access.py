@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tollhouse.policy.compiled import BlockedAt, Limits, ModelRule, RuleLevel
@@ -11,6 +11,8 @@ from tollhouse.policy.files import RulesFile, ShadowFile
 from tollhouse.policy.limits import compile_limits
 from tollhouse.policy.problems import PolicyProblem, suggestion
 from tollhouse.policy.selectors import Selectors, UnknownSelector
+
+_NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +96,17 @@ class AccessCompiler:
             environments=self._environments(place, environments or {}),
         )
 
-    def select(self, place: Place, entries: Iterable[str], *path: str) -> frozenset[str]:
+    def select(self, place: Place, entries: Collection[str], *path: str) -> frozenset[str]:
         """The aliases that a list at `path` of a level stands for."""
+        if not entries:
+            return _NONE
         selected: set[str] = set()
         for index, entry in enumerate(entries):
             try:
                 selected |= self._selectors.select(entry)
             except UnknownSelector as error:
                 self.problems.append(place.problem(str(error), *path, index))
-        return frozenset(selected)
+        return self._selectors.shared(frozenset(selected))
 
     def check_env(self, place: Place, env: str | None) -> None:
         """That a key is in one of the declared environments, if any are declared."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tollhouse.policy.compiled import Alias, Limits, Scope, Snapshot
+from tollhouse.policy.compiled import Alias, Key, Limits, Scope, Snapshot
 from tollhouse.policy.pricing import Pricing
 from tollhouse.policy.problems import PolicyProblem
 from tollhouse.policy.tree import PolicyTree
@@ -52,18 +52,20 @@ def problems_of(
     tree: PolicyTree, snapshot: Snapshot, pricings: Mapping[str, Pricing]
 ) -> Iterator[PolicyProblem]:
     """The models that a budget applies to and nobody can reckon with."""
-    for alias in snapshot.aliases.values():
-        budgets = list(budgets_over(snapshot, alias))
+    unbounded = {name: _unbounded_defaults(alias) for name, alias in snapshot.aliases.items()}
+    asking = [a for a in snapshot.aliases.values() if a.price is None or unbounded[a.name]]
+    callers = _callers(snapshot) if asking else []
+    for alias in asking:
+        budgets = list(_budgets_over(snapshot, alias, callers))
         if budgets and alias.price is None:
             because = pricings[alias.name].missing_because
             yield tree.models.problem(
                 ("models", alias.name), _unpriced(alias, budgets[0], because), at_key=True
             )
         hard = next((budget for budget in budgets if budget.hard), None)
-        for name, text in alias.defaults.items() if hard else ():
-            if is_unbounded(name, json.loads(text)):
-                place = ("models", alias.name, "defaults", name)
-                yield tree.models.problem(place, _unbounded(alias, name, hard), at_key=True)
+        for name in unbounded[alias.name] if hard else ():
+            place = ("models", alias.name, "defaults", name)
+            yield tree.models.problem(place, _unbounded(alias, name, hard), at_key=True)
 
 
 def _unpriced(alias: Alias, budget: Budget, because: str) -> str:
@@ -82,6 +84,10 @@ def _unbounded(alias: Alias, name: str, budget: Budget | None) -> str:
     )
 
 
+def _unbounded_defaults(alias: Alias) -> list[str]:
+    return [name for name, text in alias.defaults.items() if is_unbounded(name, json.loads(text))]
+
+
 def is_unbounded(name: str, value: object) -> bool:
     """Whether a parameter with this value can cost more than the tokens of the call."""
     rules: dict[str, Callable[[object], bool]] = {
@@ -98,18 +104,28 @@ def _is_clients(tool: object) -> bool:
     return isinstance(tool, dict) and tool.get("type") in _CLIENTS_TOOLS
 
 
-def budgets_over(snapshot: Snapshot, alias: Alias) -> Iterator[Budget]:
+def _callers(snapshot: Snapshot) -> list[Key]:
+    """One key for all that count in the same budgets: all of a project with the same models and
+    environment, but for keys with limits of their own."""
+    found: dict[tuple[object, ...], Key] = {}
+    for key in snapshot.keys.values():
+        own = key.id if key.limits.has_budget or key.model_limits else None
+        found.setdefault((key.team, key.project, key.env, key.models, own), key)
+    # Of a team that two files name, one is left, and it may lack the other's projects.
+    return [key for key in found.values() if key.project in snapshot.teams[key.team].projects]
+
+
+def _budgets_over(snapshot: Snapshot, alias: Alias, callers: Iterable[Key]) -> Iterator[Budget]:
     """Every spend limit that calls of a model count in, whoever makes them."""
-    callers = (
-        key
-        for key in snapshot.keys.values()
-        # Of a team that two files name, one is left, and it may lack the other's projects.
-        if alias.name in key.models and key.project in snapshot.teams[key.team].projects
-    )
     scopes = [
         Scope("org", snapshot.org.name, snapshot.org.limits, None),
         Scope("alias", alias.name, alias.limits, None),
-        *(scope for key in callers for scope in snapshot.scopes(key, alias)),
+        *(
+            scope
+            for key in callers
+            if alias.name in key.models
+            for scope in snapshot.scopes(key, alias)
+        ),
     ]
     for scope in dict.fromkeys(scopes):
         for field in _spend_fields(scope.limits):

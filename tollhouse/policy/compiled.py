@@ -7,7 +7,7 @@ Names are resolved: selectors such as `tag:cheap` have become sets of alias name
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from tollhouse.money import Price
 
@@ -21,6 +21,16 @@ MaxTokensField = Literal["max_completion_tokens", "max_tokens"]
 StreamUsage = Literal["requested", "always"]
 BudgetMode = Literal["hard", "soft"]
 MetadataValue = str | int | float | bool
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+def read_only(mapping: Mapping[K, V]) -> Mapping[K, V]:
+    """A read-only copy; of what is empty, as most are, always the same one."""
+    return MappingProxyType(dict(mapping)) if mapping else _NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,52 +4,102 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from zoneinfo import ZoneInfo
 
-from tollhouse.policy import loader
+from tollhouse.demo import DEMO_HASHES
 from tollhouse.policy.access import AccessCompiler, Place
 from tollhouse.policy.budgets import problems_of
-from tollhouse.policy.compiled import Alias, Limits, Org, Provider, Secret, Snapshot, by_hash
+from tollhouse.policy.compiled import Alias, Limits, Org, Provider, Secret, Snapshot
 from tollhouse.policy.files import ModelFile, OrgFile, ProviderFile
+from tollhouse.policy.incremental import TeamCompiler, Teams
 from tollhouse.policy.limits import compile_limits
+from tollhouse.policy.loader import Loader
 from tollhouse.policy.pricing import Pricing, pricing_of
 from tollhouse.policy.problems import PolicyError, PolicyProblem, suggestion
 from tollhouse.policy.selectors import Selectors, UnknownSelectors
-from tollhouse.policy.teams import TeamCompiler
+from tollhouse.policy.teams import Common
 from tollhouse.policy.tree import PolicyTree
 
 
 def load_snapshot(directory: Path, *, allow_demo_keys: bool = False) -> Snapshot:
-    """Read and compile a policy directory.
+    """Read and compile a policy directory, once.
 
     Raises:
         PolicyError: with every problem found. What depends on a file that is not well-formed by
             itself is not looked at.
     """
-    return compile_tree(loader.load(directory), allow_demo_keys=allow_demo_keys)
+    return PolicyLoader(allow_demo_keys=allow_demo_keys).load(directory)
 
 
 def compile_tree(tree: PolicyTree, *, allow_demo_keys: bool = False) -> Snapshot:
-    """Compile a policy. Published demo keys are blocked unless `allow_demo_keys`.
+    """Compile a policy, once.
 
     Raises:
-        PolicyError: with every problem of the files and between them.
+        PolicyError: with every problem between the files.
     """
-    org = _org(tree.org.model)
-    selectors, problems = selectors_of(tree)
-    teams, pricings = _teams(tree, org, selectors, allow_demo_keys), _pricings(tree)
-    snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams)
-    problems += [*tree.problems, *_unknown_providers(tree), *teams.problems]
-    # Without the org's environments or a project's lists, who may call a model is not known.
-    if "org" not in tree.broken:
-        problems += problems_of(tree, snapshot, pricings)
-    if problems:
-        raise PolicyError(problems)
-    return snapshot
+    return Compiler(allow_demo_keys=allow_demo_keys).compile(tree)
 
 
-def _snapshot(
-    tree: PolicyTree, org: Org, aliases: dict[str, Alias], teams: TeamCompiler
-) -> Snapshot:
+class PolicyLoader:
+    """Loads a policy again and again; what did not change is not made anew.
+
+    Not for two threads at once.
+    """
+
+    def __init__(self, *, allow_demo_keys: bool = False) -> None:
+        self._files = Loader()
+        self._compiler = Compiler(allow_demo_keys=allow_demo_keys)
+
+    def load(self, directory: Path) -> Snapshot:
+        """The policy as it is now; unchanged keys are the objects of the load before.
+
+        Raises:
+            PolicyError: as `load_snapshot`.
+        """
+        return self._compiler.compile(self._files.load(directory))
+
+
+class Compiler:
+    """Compiles one tree after another. Published demo keys are blocked unless `allow_demo_keys`."""
+
+    def __init__(self, *, allow_demo_keys: bool = False) -> None:
+        self._teams = TeamCompiler()
+        self._refused_hashes = frozenset() if allow_demo_keys else DEMO_HASHES
+
+    def compile(self, tree: PolicyTree) -> Snapshot:
+        """Raises PolicyError, as `compile_tree`."""
+        org = _org(tree.org.model)
+        selectors, problems = selectors_of(tree)
+        common = self._common(tree, org, selectors, problems)
+        teams, pricings = self._teams.compile(tree, common), _pricings(tree)
+        snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams)
+        problems += [*tree.problems, *_unknown_providers(tree), *teams.problems]
+        # Without the org's environments, who may call a model is not known.
+        if "org" not in tree.broken:
+            problems += problems_of(tree, snapshot, pricings)
+        if problems:
+            raise PolicyError(problems)
+        return snapshot
+
+    def _common(
+        self, tree: PolicyTree, org: Org, selectors: Selectors, problems: list[PolicyProblem]
+    ) -> Common:
+        environments = tree.org.model.environments
+        access = AccessCompiler(selectors, environments)
+        place = Place(tree.org.document, (), "org", org.name)
+        top = tuple(access.level(place.of(env), rules) for env, rules in environments.items())
+        problems += access.problems
+        return Common(
+            owner=org.owner,
+            zone=ZoneInfo(org.time_zone),
+            environments=None if "org" in tree.broken else frozenset(environments),
+            top=top,
+            selectors=selectors,
+            refused_hashes=self._refused_hashes,
+        )
+
+
+def _snapshot(tree: PolicyTree, org: Org, aliases: dict[str, Alias], teams: Teams) -> Snapshot:
     providers = tree.providers.model.providers.items()
     return Snapshot(
         version=tree.version,
@@ -57,9 +107,9 @@ def _snapshot(
         org=org,
         providers=MappingProxyType({name: _provider(name, file) for name, file in providers}),
         aliases=MappingProxyType(aliases),
-        teams=MappingProxyType(teams.teams),
-        keys=MappingProxyType(teams.keys),
-        keys_by_hash=by_hash(teams.keys),
+        teams=teams.teams,
+        keys=teams.keys,
+        keys_by_hash=teams.keys_by_hash,
     )
 
 
@@ -160,16 +210,6 @@ def selectors_of(tree: PolicyTree) -> tuple[Selectors, list[PolicyProblem]]:
     for name, aliases in groups.items():
         selectors.name_group(name, aliases)
     return selectors, compiler.problems
-
-
-def _teams(tree: PolicyTree, org: Org, selectors: Selectors, allow_demo_keys: bool) -> TeamCompiler:
-    environments = None if "org" in tree.broken else tree.org.model.environments
-    compiler = TeamCompiler(org, tree.org, selectors, environments, allow_demo_keys=allow_demo_keys)
-    for source in tree.teams:
-        compiler.add(source)
-    for file in tree.keys:
-        compiler.add_keys(file, all_teams="teams" not in tree.broken)
-    return compiler
 
 
 def _unknown_providers(tree: PolicyTree) -> list[PolicyProblem]:

@@ -3,16 +3,29 @@
 Stricter than YAML where YAML surprises: a key written twice is an error (PyYAML silently takes the
 last one), so are anchors, aliases, merge keys and tags, numbers in base 8 or 60, and keys that
 YAML 1.1 reads as something other than text (`on`, `no`, `1`). The only module that imports yaml.
+
+Read event by event: each is a short call of the C parser, so that threads which answer requests get
+their turn. Positions outweigh the data many times, so they are looked up when there is a problem.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.events import (
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from yaml.nodes import ScalarNode
 
 from tollhouse.policy.problems import PolicyProblem
 
@@ -25,6 +38,8 @@ _FLOAT = re.compile(r"[-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+]?[0-9]+)?")
 # YAML 1.1, section 5.1: everything printable, and these controls.
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DEEPEST = 32
+_ANCHOR = "anchors and aliases (& and *) are not used here"
+_TAGGED = "tags (!) are not used here"
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -37,13 +52,25 @@ class Mark:
 
 
 @dataclass(slots=True)
-class Document:
-    """A file's data (dict, list, str, int, Decimal, bool, date, datetime, None) and its marks."""
+class Marks:
+    """Where each value and each key of a document begins."""
 
-    file: str
-    data: Any = None
     values: dict[Path, Mark] = field(default_factory=dict)
     keys: dict[Path, Mark] = field(default_factory=dict)
+
+
+@dataclass
+class Document:
+    """A file as it was read; `file` is the name used in problems."""
+
+    file: str
+    text: str = ""
+
+    def read(self) -> tuple[Any, list[PolicyProblem]]:
+        """Its data (dict, list, str, int, Decimal, bool, date, datetime, None) and what is wrong:
+        all problems, not the first. The data of a file with problems has holes."""
+        reader = _Reader(self)
+        return reader.read(), reader.problems
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> PolicyProblem:
         """A problem with the value at `path` or the nearest thing around it that is written."""
@@ -51,63 +78,69 @@ class Document:
 
     def mark(self, path: Path, *, at_key: bool = False) -> Mark:
         """Where the value (or the key) at `path` is, or the nearest thing around it."""
-        if at_key and path in self.keys:
-            return self.keys[path]
-        while path and path not in self.values:
+        marks = self.marks
+        if at_key and path in marks.keys:
+            return marks.keys[path]
+        while path and path not in marks.values:
             path = path[:-1]
-        return self.values.get(path, Mark(1, 1))
+        return marks.values.get(path, Mark(1, 1))
 
     def problem_at(self, mark: Mark, message: str) -> PolicyProblem:
         """A problem at a place."""
         return PolicyProblem(self.file, mark.line, mark.column, message)
 
+    @cached_property
+    def marks(self) -> Marks:
+        """Where everything in it begins; found when first asked for."""
+        marks = Marks()
+        _Reader(self, marks).read()
+        return marks
 
-def read_document(file: str, text: str) -> tuple[Document, list[PolicyProblem]]:
-    """Read one YAML document; `file` is the name used in problems. All problems, not the first."""
-    reader = _Reader(Document(file))
-    try:
-        reader.refuse_characters(text)
-        if not reader.problems:
-            reader.refuse_events(text)
-        if not reader.problems:
-            reader.read(yaml.compose(text, Loader=_LOADER))
-    except yaml.MarkedYAMLError as error:
-        reader.add_syntax_error(error, text)
-    return reader.document, reader.problems
+
+class _Unreadable(Exception):
+    """What follows in the file cannot be read; the problem is noted."""
 
 
 class _Reader:
-    def __init__(self, document: Document) -> None:
-        self.document = document
+    def __init__(self, document: Document, marks: Marks | None = None) -> None:
         self.problems: list[PolicyProblem] = []
+        self._document = document
+        self._marks = marks
+        self._depth = 0
+        self._events: Iterator[Any] = iter(())
 
-    def refuse_characters(self, text: str) -> None:
+    def read(self) -> Any:
+        text = self._document.text
+        try:
+            self._refuse_characters(text)
+            self._events = yaml.parse(text, Loader=_LOADER)
+            return self._only_document()
+        except yaml.MarkedYAMLError as error:
+            self._add_syntax_error(error, text)
+        except _Unreadable:
+            pass
+        return None
+
+    def _refuse_characters(self, text: str) -> None:
         if found := _NOT_YAML.search(text):
             before = text[: found.start()]
             mark = Mark(before.count("\n") + 1, found.start() - before.rfind("\n"))
             message = f"not valid YAML: the character U+{ord(found[0]):04X} is not allowed"
-            self.problems.append(self.document.problem_at(mark, message))
+            self.problems.append(self._document.problem_at(mark, message))
+            raise _Unreadable
 
-    def refuse_events(self, text: str) -> None:
-        """What would make composing wrong or costly: references, several documents, depth."""
-        depth = documents = 0
-        for event in yaml.parse(text, Loader=_LOADER):
-            if getattr(event, "anchor", None) is not None:
-                self._add(event.start_mark, "anchors and aliases (& and *) are not used here")
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            documents += isinstance(event, yaml.DocumentStartEvent)
-            if depth > _DEEPEST or documents > 1:
-                deep = depth > _DEEPEST
-                what = "nested too deeply" if deep else "a file holds one document: remove '---'"
-                self._add(event.start_mark, what)
-                return
+    def _only_document(self) -> Any:
+        documents, data = 0, None
+        for event in self._events:
+            documents += isinstance(event, DocumentStartEvent)
+            if documents > 1:
+                self._add(event.start_mark, "a file holds one document: remove '---'")
+                raise _Unreadable
+            if isinstance(event, NodeEvent):
+                data = self._value(event, ())
+        return data
 
-    def read(self, root: Node | None) -> None:
-        if root is not None:
-            self.document.data = self._value(root, ())
-
-    def add_syntax_error(self, error: yaml.MarkedYAMLError, text: str) -> None:
+    def _add_syntax_error(self, error: yaml.MarkedYAMLError, text: str) -> None:
         mark, reason = error.problem_mark or error.context_mark, error.problem
         line = text.splitlines()[mark.line : mark.line + 1] if mark else []
         if any("${" in part for part in line):
@@ -117,73 +150,125 @@ class _Reader:
         self._add(mark, f"not valid YAML: {reason}")
 
     def _add(self, mark: Any, message: str) -> None:
-        self.problems.append(self.document.problem_at(_mark(mark), message))
+        self.problems.append(self._document.problem_at(_mark(mark), message))
 
-    def _value(self, node: Node, path: Path) -> Any:
-        self.document.values[path] = _mark(node.start_mark)
-        if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
-            return {key: self._value(value, (*path, key)) for key, value in self._pairs(node, path)}
-        if isinstance(node, SequenceNode) and node.tag == f"{_TAG}seq":
-            return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
-        if isinstance(node, ScalarNode):
-            return self._scalar(node)
-        return self._add(node.start_mark, "tags (!) are not used here")
+    def _value(self, event: Any, path: Path) -> Any:
+        if self._marks is not None:
+            self._marks.values[path] = _mark(event.start_mark)
+        if event.anchor is not None:
+            self._add(event.start_mark, _ANCHOR)
+        if getattr(event, "tag", None) is not None:
+            self._add(event.start_mark, _TAGGED)
+        if isinstance(event, ScalarEvent):
+            return self._scalar(event)
+        if isinstance(event, MappingStartEvent | SequenceStartEvent):
+            return self._collection(event, path)
+        return None
 
-    def _pairs(self, node: MappingNode, path: Path) -> Iterator[tuple[str, Node]]:
-        for key_node, value_node in node.value:
-            key, mark = key_node.value, key_node.start_mark
-            if key_node.tag == f"{_TAG}merge":
-                self._add(mark, "merge keys (<<) are not used here")
-            elif key_node.tag != f"{_TAG}str":
-                self._add(mark, "YAML does not read this key as text: put it in quotes")
-            elif (first := self.document.keys.get((*path, key))) is not None:
-                self._add(mark, f"'{key}' is written twice here, first on line {first.line}")
-            else:
-                self.document.keys[(*path, key)] = _mark(mark)
-                yield key, value_node
+    def _collection(self, event: Any, path: Path) -> Any:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            self._add(event.start_mark, "nested too deeply")
+            raise _Unreadable
+        is_mapping = isinstance(event, MappingStartEvent)
+        value = self._mapping(path) if is_mapping else self._sequence(path)
+        self._depth -= 1
+        return value
 
-    def _scalar(self, node: ScalarNode) -> Any:
+    def _sequence(self, path: Path) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self._events), SequenceEndEvent):
+            items.append(self._value(event, (*path, len(items))))
+        return items
+
+    def _mapping(self, path: Path) -> dict[str, Any]:
+        pairs: dict[str, Any] = {}
+        first: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), MappingEndEvent):
+            if wrong := _wrong_key(event, first):
+                self._add(event.start_mark, wrong)
+                self._skip_pair(event, path)
+                continue
+            key = event.value
+            first[key] = event
+            pairs[key] = self._value(next(self._events), (*path, key))
+            if self._marks is not None:
+                self._marks.keys[(*path, key)] = _mark(event.start_mark)
+        return pairs
+
+    def _skip_pair(self, key: Any, path: Path) -> None:
+        if isinstance(key, MappingStartEvent | SequenceStartEvent):
+            self._collection(key, (*path, -1))
+        self._value(next(self._events), (*path, -1))
+
+    def _scalar(self, event: Any) -> Any:
         try:
-            convert = _SCALARS[node.tag.removeprefix(_TAG)]
-            return convert(node)
+            return _SCALARS[_kind(event)](event.value)
         except KeyError:
-            return self._add(node.start_mark, "tags (!) are not used here")
+            self._add(event.start_mark, _TAGGED)
         except ValueError as error:
-            return self._add(node.start_mark, str(error))
+            self._add(event.start_mark, str(error))
+        return None
+
+
+def _wrong_key(event: Any, first: dict[str, Any]) -> str | None:
+    """What is wrong with a mapping's key; `first` has those before it."""
+    if event.anchor is not None:
+        return _ANCHOR
+    kind = _kind(event) if isinstance(event, ScalarEvent) and event.tag is None else ""
+    if kind == "merge":
+        return "merge keys (<<) are not used here"
+    if kind != "str":
+        return "YAML does not read this key as text: put it in quotes"
+    if event.value in first:
+        line = first[event.value].start_mark.line + 1
+        return f"'{event.value}' is written twice here, first on line {line}"
+    return None
+
+
+def _kind(event: Any) -> str:
+    """What YAML 1.1 takes a scalar for: "str", "int", "merge", … by its look, unless quoted."""
+    value: str = event.value
+    if event.implicit[0]:
+        for tag, looks in _LOADER.yaml_implicit_resolvers.get(value[:1], ()):
+            if looks.match(value):
+                return str(tag).removeprefix(_TAG)
+    return "str"
 
 
 def _mark(mark: Any) -> Mark:
     return Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
 
 
-def _integer(node: ScalarNode) -> int:
-    if not _INT.fullmatch(node.value):
+def _integer(value: str) -> int:
+    if not _INT.fullmatch(value):
         raise ValueError("YAML reads this as a number in base 2, 8, 16 or 60: write it in base 10")
-    return int(node.value)
+    return int(value)
 
 
-def _decimal(node: ScalarNode) -> Decimal:
-    if not _FLOAT.fullmatch(node.value):
+def _decimal(value: str) -> Decimal:
+    if not _FLOAT.fullmatch(value):
         raise ValueError("not a plain decimal number")
-    return Decimal(node.value)
+    return Decimal(value)
 
 
-def _timestamp(node: ScalarNode) -> Any:
+def _timestamp(value: str) -> Any:
+    node = ScalarNode(f"{_TAG}timestamp", value)
     try:
         return yaml.constructor.SafeConstructor().construct_yaml_timestamp(node)
     except ValueError as error:
         raise ValueError("there is no such date") from error
 
 
-def _boolean(node: ScalarNode) -> bool:
-    return node.value.lower() in ("true", "yes", "on")
+def _boolean(value: str) -> bool:
+    return value.lower() in ("true", "yes", "on")
 
 
-_SCALARS: dict[str, Callable[[ScalarNode], Any]] = {
-    "str": lambda node: node.value,
+_SCALARS: dict[str, Callable[[str], Any]] = {
+    "str": str,
     "int": _integer,
     "float": _decimal,
     "bool": _boolean,
-    "null": lambda _node: None,
+    "null": lambda _value: None,
     "timestamp": _timestamp,
 }

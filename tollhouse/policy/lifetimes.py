@@ -49,6 +49,9 @@ class TeamLifetimes:
         return self.ends[index] if index < len(self.ends) else float("inf")
 
 
+NO_KEYS = TeamLifetimes(0, 0, ())
+
+
 def lifetimes_of(teams: Iterable[str], keys: Iterable[Key]) -> Mapping[str, TeamLifetimes]:
     """By team, those without keys included."""
     by_team: dict[str, list[Key]] = {team: [] for team in teams}

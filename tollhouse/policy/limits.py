@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 
 from tollhouse.money import usd_to_nano
 from tollhouse.policy.compiled import Limits
 from tollhouse.policy.files import LimitsFile
 
 
+@lru_cache(maxsize=4096)
 def compile_limits(limits: LimitsFile) -> Limits:
-    """Limits of any level."""
+    """Limits of any level; of equal ones, as many keys have, the same object."""
     compiled = Limits(
         requests_per_minute=limits.requests_per_minute,
         tokens_per_minute=limits.tokens_per_minute,

@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from tollhouse.policy.documents import Document, read_document
+from tollhouse.policy.documents import Document
 from tollhouse.policy.files import KeysFile, ModelsFile, OrgFile, ProvidersFile, TeamFile
 from tollhouse.policy.problems import PolicyError, PolicyProblem
 from tollhouse.policy.tree import M, PolicyTree, Source
@@ -16,20 +17,41 @@ from tollhouse.policy.wording import problems_of
 _ORG, _PROVIDERS, _MODELS = "org.yaml", "providers.yaml", "models.yaml"
 _ROOT_FILES = (_ORG, _PROVIDERS, _MODELS)
 _TEAMS, _KEYS = "teams", "keys"
+
+
 # What stands in for a file that is broken.
 _NO_PROVIDERS = ProvidersFile.model_construct(providers={})
 _NO_MODELS = ModelsFile.model_construct(models={}, groups={})
 
 
 def load(directory: Path, instead: Mapping[str, str] | None = None) -> PolicyTree:
-    """Read every file of a policy directory; the tree carries the problems of its files.
+    """Read every file of a policy directory, once; as `Loader.load`."""
+    return Loader().load(directory, instead)
 
-    `instead` has the text of some, by name.
 
-    Raises:
-        PolicyError: there is no such directory.
+class Loader:
+    """Reads a policy again and again; what did not change keeps its `Source`.
+
+    The text is kept and compared: it is a hundredth of what parsing it takes, and unlike a time
+    stamp it cannot be mistaken.
     """
-    return _Loader(directory, instead or {}).load()
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Source[Any]] = {}
+
+    def load(self, directory: Path, instead: Mapping[str, str] | None = None) -> PolicyTree:
+        """Read every file of a directory; the tree carries the problems of its files.
+
+        `instead` has the text of some, by name.
+
+        Raises:
+            PolicyError: there is no such directory.
+        """
+        loading = _Loading(directory, instead or {}, self._sources)
+        try:
+            return loading.load()
+        finally:
+            self._sources = loading.sources
 
 
 def policy_files(directory: Path) -> list[Path]:
@@ -49,24 +71,27 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-class _Loader:
-    def __init__(self, directory: Path, instead: Mapping[str, str]) -> None:
+class _Loading:
+    def __init__(
+        self, directory: Path, instead: Mapping[str, str], known: Mapping[str, Source[Any]]
+    ) -> None:
+        self.sources: dict[str, Source[Any]] = {}
         self._directory = directory
         self._instead = instead
+        self._known = known
         self._problems: list[PolicyProblem] = []
         self._broken: set[str] = set()
-        self._documents: list[Document] = []
 
     def load(self) -> PolicyTree:
         names = self._names()
-        org = self._source(_ORG, OrgFile, present=_ORG in names)
+        org = self._source(_ORG, OrgFile) if _ORG in names else Source(OrgFile(), Document(_ORG))
         providers = self._source(_PROVIDERS, ProvidersFile)
         models = self._source(_MODELS, ModelsFile)
         teams = [self._source(name, TeamFile) for name in names if _is_in(_TEAMS, name)]
         keys = [self._source(name, KeysFile) for name in names if _is_in(_KEYS, name)]
         return PolicyTree(
             directory=str(self._directory),
-            version=_version(self._documents),
+            version=_version(self.sources),
             org=org or Source(OrgFile(), Document(_ORG)),
             providers=providers or Source(_NO_PROVIDERS, Document(_PROVIDERS)),
             models=models or Source(_NO_MODELS, Document(_MODELS)),
@@ -97,49 +122,48 @@ class _Loader:
             self._broken.add(_kind(name))
         return known
 
-    def _source(self, name: str, model: type[M], *, present: bool = True) -> Source[M] | None:
-        source = self._well_formed(name, model, present=present)
+    def _source(self, name: str, model: type[M]) -> Source[M] | None:
+        source = self._well_formed(name, model)
         if source is None:
             self._broken.add(_kind(name))
+        else:
+            self.sources[name] = source
         return source
 
-    def _well_formed(self, name: str, model: type[M], *, present: bool) -> Source[M] | None:
-        document = self._read(name) if present else Document(name, data={})
-        if document is None:
+    def _well_formed(self, name: str, model: type[M]) -> Source[M] | None:
+        text = self._text(name)
+        if text is None:
             return None
-        if document.data is None:
-            self._problems.append(document.problem((), "the file is empty"))
-            return None
-        try:
-            return Source(model.model_validate(document.data), document)
-        except ValidationError as error:
-            self._problems += problems_of(document, model, error)
-            return None
+        known: Source[M] | None = self._known.get(name)
+        if known is not None and known.document.text == text:
+            return known
+        return self._parsed(Document(name, text), model)
 
-    def _read(self, name: str) -> Document | None:
+    def _text(self, name: str) -> str | None:
+        if name in self._instead:
+            return self._instead[name]
         try:
-            text = self._text(name)
+            return (self._directory / name).read_text(encoding="utf-8")
         except FileNotFoundError:
             reason = "the file is missing"
         except UnicodeDecodeError:
             reason = "not UTF-8 text"
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
-        else:
-            return self._parse(name, text)
         self._problems.append(PolicyProblem(name, 1, 1, reason))
         return None
 
-    def _text(self, name: str) -> str:
-        if name in self._instead:
-            return self._instead[name]
-        return (self._directory / name).read_text(encoding="utf-8")
-
-    def _parse(self, name: str, text: str) -> Document | None:
-        document, problems = read_document(name, text)
+    def _parsed(self, document: Document, model: type[M]) -> Source[M] | None:
+        data, problems = document.read()
+        if not problems and data is None:
+            problems = [document.problem((), "the file is empty")]
+        if not problems:
+            try:
+                return Source(model.model_validate(data), document, _digest(data))
+            except ValidationError as error:
+                problems = problems_of(document, model, error)
         self._problems += problems
-        self._documents.append(document)
-        return None if problems else document
+        return None
 
 
 def _kind(name: str) -> str:
@@ -151,9 +175,13 @@ def _is_in(folder: str, name: str) -> bool:
     return name.startswith(f"{folder}/") and name.endswith(".yaml")
 
 
-def _version(documents: list[Document]) -> str:
+def _digest(data: object) -> str:
     # Data, not bytes: an edited comment changes no decision, so it makes no new version. Order
     # stays in, for a default's members are sent in the order written.
-    content = {document.file: document.data for document in documents}
-    canonical = json.dumps(content, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    canonical = json.dumps(data, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _version(sources: Mapping[str, Source[Any]]) -> str:
+    content = "".join(f"{source.digest} {name}\n" for name, source in sources.items())
+    return hashlib.sha256(content.encode()).hexdigest()[:12]

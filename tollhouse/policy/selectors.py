@@ -25,6 +25,7 @@ class Selectors:
         self._aliases = frozenset(tags_by_alias)
         self._tagged: dict[str, set[str]] = {}
         self._groups: dict[str, frozenset[str]] = {}
+        self._shared: dict[frozenset[str], frozenset[str]] = {}
         for alias, tags in tags_by_alias.items():
             for tag in tags:
                 self._tagged.setdefault(tag, set()).add(alias)
@@ -32,6 +33,19 @@ class Selectors:
     def name_group(self, name: str, aliases: Iterable[str]) -> None:
         """From now on `group:NAME` stands for these."""
         self._groups[name] = frozenset(aliases)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Selectors) and self._tables == other._tables
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def _tables(self) -> tuple[object, ...]:
+        return (self._aliases, self._tagged, self._groups)
+
+    def shared(self, aliases: frozenset[str]) -> frozenset[str]:
+        """The same object for equal sets: many keys have few."""
+        return self._shared.setdefault(aliases, aliases)
 
     def select(self, entry: str) -> frozenset[str]:
         """The aliases an entry stands for, never none.

@@ -13,7 +13,7 @@ from typing import Protocol
 from watchfiles import awatch
 
 from tollhouse.policy.compiled import Snapshot
-from tollhouse.policy.compiler import load_snapshot
+from tollhouse.policy.compiler import PolicyLoader
 from tollhouse.policy.git import is_at_work, lock_of
 from tollhouse.policy.loader import policy_files
 from tollhouse.policy.problems import PolicyError, PolicyProblem, UnsettledError
@@ -60,7 +60,7 @@ class PolicyDirectory:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
-        self._allow_demo_keys = allow_demo_keys
+        self._loader = PolicyLoader(allow_demo_keys=allow_demo_keys)
         self._clock = clock
         self._wall = wall
         self._is_first = True
@@ -84,7 +84,7 @@ class PolicyDirectory:
 
     def read(self) -> Snapshot:
         """The policy as the files say at this moment. Raises PolicyError."""
-        return load_snapshot(_root(self._directory), allow_demo_keys=self._allow_demo_keys)
+        return self._loader.load(_root(self._directory))
 
     def fingerprint(self) -> Fingerprint:
         """Name, change and modification time (ns), size and inode of every policy file.

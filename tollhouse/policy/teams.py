@@ -1,17 +1,21 @@
-"""Compiles teams, projects and keys: who may call which alias, until when, within what limits."""
+"""Compiles teams, projects and keys: who may call which alias, until when, within what limits.
+
+File by file, so that a reload compiles what changed: a file's part depends on the file itself, on
+what is common to all (`Common`) and, for a file of keys, on the project that they live in.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from tollhouse.demo import DEMO_HASHES
 from tollhouse.policy.access import AccessCompiler, Level, Place, effective_models
-from tollhouse.policy.compiled import BlockedAt, Key, Limits, Org, Project, Team
-from tollhouse.policy.files import AccessFile, KeyFile, KeysFile, OrgFile, TeamFile
+from tollhouse.policy.compiled import BlockedAt, Key, Limits, ModelRule, Project, Team, read_only
+from tollhouse.policy.files import AccessFile, KeyFile, KeysFile, TeamFile
 from tollhouse.policy.limits import compile_limits
-from tollhouse.policy.problems import PolicyProblem, suggestion
+from tollhouse.policy.problems import PolicyProblem
 from tollhouse.policy.selectors import Selectors, UnknownSelector
 from tollhouse.policy.tree import Source
 
@@ -29,7 +33,20 @@ def expiry_moment(expires: date | None, zone: ZoneInfo) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Home:
+class Common:
+    """What every file of teams and keys is compiled under. `top` are the org's environments;
+    `environments` their names, None where they cannot be known."""
+
+    owner: str | None
+    zone: ZoneInfo
+    environments: frozenset[str] | None
+    top: tuple[Level, ...]
+    selectors: Selectors
+    refused_hashes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
     """Where a key lives: the levels above it, the widest first."""
 
     team: str
@@ -40,152 +57,132 @@ class _Home:
         return [each for level in self.levels for each in level.under(env)]
 
 
-class TeamCompiler:
-    """Collects the teams and keys of a policy, and the problems among them."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one file adds. `claims` counts the ids and hashes in it, those written twice too."""
 
-    def __init__(
-        self,
-        org: Org,
-        file: Source[OrgFile],
-        selectors: Selectors,
-        declared: Iterable[str] | None,
-        *,
-        allow_demo_keys: bool,
-    ) -> None:
-        self.teams: dict[str, Team] = {}
-        self.keys: dict[str, Key] = {}
-        self._org = org
-        self._zone = ZoneInfo(org.time_zone)
-        self._selectors = selectors
-        self._refused_hashes = frozenset() if allow_demo_keys else DEMO_HASHES
-        self._first_seen: dict[tuple[str, str], str] = {}
-        self._homes: dict[str, dict[str, _Home]] = {}
-        self._access = AccessCompiler(selectors, declared)
-        top = Place(file.document, (), "org", org.name)
-        self._top = [
-            self._access.level(top.of(env), rules) for env, rules in file.model.environments.items()
-        ]
+    keys: tuple[Key, ...]
+    claims: int
+    problems: tuple[PolicyProblem, ...]
+    team: Team | None = None
+    homes: Mapping[str, Home] = field(default_factory=dict)
 
-    @property
-    def problems(self) -> list[PolicyProblem]:
-        """Everything found so far."""
-        return self._access.problems
 
-    def add(self, source: Source[TeamFile]) -> None:
-        """Compile one team file."""
+class PartCompiler:
+    """Compiles one file, once."""
+
+    def __init__(self, common: Common) -> None:
+        self._common = common
+        self._access = AccessCompiler(common.selectors, common.environments)
+        self._keys: list[Key] = []
+        self._claims = 0
+        self._above: dict[tuple[str, str | None], tuple[Level, ...]] = {}
+        self._models: dict[tuple[object, ...], frozenset[str]] = {}
+
+    def team(self, source: Source[TeamFile]) -> Part:
+        """A file under `teams/`."""
         file = source.model
         place = Place(source.document, (), "team", file.team)
-        self._once(place, ("team",), ("team", file.team), f"team '{file.team}'")
         level = self._access.level(place, file, file.environments)
-        homes = self._homes.setdefault(file.team, {})
+        homes: dict[str, Home] = {}
         projects = {name: self._project(source, level, name, homes) for name in file.projects}
-        self.teams[file.team] = Team(
+        team = Team(
             name=file.team,
-            owner=file.owner or self._org.owner,
+            owner=file.owner or self._common.owner,
             limits=level.limits,
-            projects=MappingProxyType(projects),
+            projects=read_only(projects),
             model_limits=self._model_limits(place, file),
-            env_limits=MappingProxyType(level.env_limits),
+            env_limits=read_only(level.env_limits),
         )
+        return self._part(team, homes)
 
-    def add_keys(self, source: Source[KeysFile], *, all_teams: bool = True) -> None:
-        """Compile one file of keys, after all teams; without `all_teams` one may be missing."""
-        file, homes = source.model, self._homes.get(source.model.team)
-        if homes is None:
-            if not all_teams:
-                return
-            near = suggestion(file.team, self._homes)
-            self.problems.append(source.problem(("team",), f"unknown team '{file.team}'{near}"))
-        elif file.project not in homes:
-            near = suggestion(file.project, homes)
-            message = f"the team '{file.team}' has no project '{file.project}'{near}"
-            self.problems.append(source.problem(("project",), message))
-        else:
-            for index, key in enumerate(file.keys):
-                place = Place(source.document, ("keys", index), "key", key.id)
-                self._add_key(place, homes[file.project], key)
+    def keys(self, source: Source[KeysFile], home: Home) -> Part:
+        """A file under `keys/`."""
+        self._add_keys(Place(source.document, (), "project", home.project), source.model.keys, home)
+        return self._part()
+
+    def _part(self, team: Team | None = None, homes: Mapping[str, Home] | None = None) -> Part:
+        problems = tuple(self._access.problems)
+        return Part(tuple(self._keys), self._claims, problems, team, homes or {})
 
     def _project(
-        self, source: Source[TeamFile], team: Level, name: str, homes: dict[str, _Home]
+        self, source: Source[TeamFile], team: Level, name: str, homes: dict[str, Home]
     ) -> Project:
         file = source.model.projects[name]
         place = Place(source.document, ("projects", name), "project", name)
         level = self._access.level(place, file, file.environments)
-        homes[name] = _Home(source.model.team, name, (team, level))
-        for index, key in enumerate(file.keys):
-            at = Place(source.document, (*place.path, "keys", index), "key", key.id)
-            self._add_key(at, homes[name], key)
+        homes[name] = Home(source.model.team, name, (team, level))
+        self._add_keys(place, file.keys, homes[name])
         return Project(
             name=name,
             team=source.model.team,
             limits=level.limits,
             model_limits=self._model_limits(place, file),
-            env_limits=MappingProxyType(level.env_limits),
+            env_limits=read_only(level.env_limits),
         )
 
-    def _add_key(self, place: Place, home: _Home, key: KeyFile) -> None:
-        self._check_unique(place, key)
+    def _add_keys(self, place: Place, keys: Iterable[KeyFile], home: Home) -> None:
+        for index, key in enumerate(keys):
+            at = Place(place.document, (*place.path, "keys", index), "key", key.id)
+            self._keys.append(self._key(at, home, key))
+            self._claims += 2 + len(key.previous)
+
+    def _key(self, place: Place, home: Home, key: KeyFile) -> Key:
         self._access.check_env(place, key.env)
-        top = [level for level in self._top if level.rule.env == key.env]
-        levels = [*top, *home.above(key.env), self._access.level(place, key)]
-        rules = tuple(level.rule for level in levels)
-        self.keys[key.id] = Key(
+        levels = (*self._levels_above(home, key.env), self._access.level(place, key))
+        rules = tuple([level.rule for level in levels])
+        return Key(
             id=key.id,
             sha256=key.sha256,
             team=home.team,
             project=home.project,
             env=key.env,
             blocked_at=self._blocked_at(key, levels),
-            expires_at=expiry_moment(key.expires, self._zone),
-            models=effective_models(rules),
+            expires_at=expiry_moment(key.expires, self._common.zone),
+            models=self._effective(home, rules, key.env),
             rules=rules,
             limits=levels[-1].limits,
-            metadata=MappingProxyType(dict(key.metadata)),
+            metadata=read_only(key.metadata),
             model_limits=self._model_limits(place, key),
-            shadow_rules=tuple(level.shadow for level in levels if level.shadow),
-            previous=MappingProxyType(self._previous(key)),
+            shadow_rules=tuple([level.shadow for level in levels if level.shadow]),
+            previous=read_only(self._previous(key)),
         )
 
+    # Most keys of a project differ in nothing but their names: what they share is made once.
+    def _levels_above(self, home: Home, env: str | None) -> tuple[Level, ...]:
+        levels = self._above.get((home.project, env))
+        if levels is None:
+            top = [level for level in self._common.top if level.rule.env == env]
+            levels = self._above[home.project, env] = (*top, *home.above(env))
+        return levels
+
+    def _effective(
+        self, home: Home, rules: tuple[ModelRule, ...], env: str | None
+    ) -> frozenset[str]:
+        given = (home.project, env, rules[-1].allowed, rules[-1].denied)
+        if given not in self._models:
+            self._models[given] = self._common.selectors.shared(effective_models(rules))
+        return self._models[given]
+
     def _previous(self, key: KeyFile) -> dict[str, float]:
+        zone = self._common.zone
         moments = {
-            old.sha256: expiry_moment(old.valid_until, self._zone)
+            old.sha256: expiry_moment(old.valid_until, zone)
             for old in key.previous
-            if old.sha256 not in self._refused_hashes
+            if old.sha256 not in self._common.refused_hashes
         }
         return {sha256: moment for sha256, moment in moments.items() if moment is not None}
 
     def _blocked_at(self, key: KeyFile, levels: Iterable[Level]) -> BlockedAt | None:
-        if key.sha256 in self._refused_hashes:
+        if key.sha256 in self._common.refused_hashes:
             return "demo"
         return next((level.blocked_at for level in levels if level.blocked_at), None)
 
     def _model_limits(self, place: Place, access: AccessFile) -> Mapping[str, Limits]:
         for name in access.model_limits:
             try:
-                self._selectors.select(name)
+                self._common.selectors.select(name)
             except UnknownSelector as error:
                 at = place.problem(str(error), "model_limits", name, at_key=True)
-                self.problems.append(at)
-        return MappingProxyType(
-            {name: compile_limits(limits) for name, limits in access.model_limits.items()}
-        )
-
-    def _check_unique(self, place: Place, key: KeyFile) -> None:
-        self._once(place, ("id",), ("id", key.id), f"the key id '{key.id}'")
-        self._once(place, ("sha256",), ("sha256", key.sha256), _short(key.sha256))
-        for index, old in enumerate(key.previous):
-            path = ("previous", index, "sha256")
-            self._once(place, path, ("sha256", old.sha256), _short(old.sha256))
-
-    def _once(
-        self, place: Place, path: tuple[str | int, ...], identity: tuple[str, str], what: str
-    ) -> None:
-        here = place.problem(f"{what} is used twice", *path)
-        first = self._first_seen.setdefault(identity, f"{here.file}:{here.line}")
-        if first != f"{here.file}:{here.line}":
-            message = f"{what} is used twice, first at {first}"
-            self.problems.append(place.problem(message, *path))
-
-
-def _short(sha256: str) -> str:
-    return f"the sha256 {sha256[:8]}…"
+                self._access.problems.append(at)
+        return read_only({name: compile_limits(each) for name, each in access.model_limits.items()})

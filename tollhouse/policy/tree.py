@@ -12,10 +12,11 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Source(Generic[M]):
-    """One file: its model, and its document for the positions."""
+    """One file: its model, its document for the positions, and the SHA-256 (hex) of its data."""
 
     model: M
     document: Document
+    digest: str = ""
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> PolicyProblem:
         """A problem with the value (or the key) at `path` of this file."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from tollhouse.policy.compiled import Snapshot
-from tollhouse.policy.lifetimes import STATES, KeyState, TeamLifetimes, lifetimes_of
+from tollhouse.policy.lifetimes import NO_KEYS, STATES, KeyState, TeamLifetimes, lifetimes_of
 from tollhouse.policy.problems import PolicyError
 
 log = logging.getLogger("tollhouse.policy")
@@ -94,6 +94,8 @@ class KeyMetrics:
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._teams: Collection[str] = ()
+        self._lifetimes: Callable[[], Mapping[str, TeamLifetimes]] = dict
         self._count = Gauge(
             "tollhouse_keys",
             "Keys by state; expiring: within 14 days.",
@@ -109,16 +111,27 @@ class KeyMetrics:
 
     def loaded(self, snapshot: Snapshot) -> None:
         """Count the keys of this policy from now on; teams that are gone are gone here too."""
+        # Counted by the first scrape, in its own thread: calls wait for whoever says `loaded`.
+        self._lifetimes = cache(partial(lifetimes_of, snapshot.teams, snapshot.keys.values()))
+        if self._teams != snapshot.teams.keys():
+            self._teams = snapshot.teams.keys()
+            self._label()
+
+    def _label(self) -> None:
         self._count.clear()
         self._next.clear()
-        for team, lifetimes in lifetimes_of(snapshot.teams, snapshot.keys.values()).items():
-            self._next.labels(team).set_function(partial(self._next_end, lifetimes))
+        for team in self._teams:
+            self._next.labels(team).set_function(partial(self._next_end, team))
             for state in STATES:
-                count = partial(self._count_of, lifetimes, state)
+                count = partial(self._count_of, team, state)
                 self._count.labels(team, state).set_function(count)
 
-    def _count_of(self, lifetimes: TeamLifetimes, state: KeyState) -> float:
-        return lifetimes.count(state, self._clock())
+    def _count_of(self, team: str, state: KeyState) -> float:
+        return self._of(team).count(state, self._clock())
 
-    def _next_end(self, lifetimes: TeamLifetimes) -> float:
-        return lifetimes.next_end(self._clock())
+    def _next_end(self, team: str) -> float:
+        return self._of(team).next_end(self._clock())
+
+    def _of(self, team: str) -> TeamLifetimes:
+        # A scrape may still ask for a team that a reload takes away meanwhile.
+        return self._lifetimes().get(team, NO_KEYS)

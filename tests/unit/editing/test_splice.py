@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tollhouse.policy.documents import read_document
+from tollhouse.policy.documents import Document
 from tollhouse.policy.editing import splice
 from tollhouse.policy.editing.errors import EditError
 
@@ -178,14 +178,15 @@ def test_what_cannot_be_edited_is_refused(text: str, path: tuple[Any, ...]) -> N
 @pytest.mark.parametrize("file", sorted(POLICIES.rglob("*.yaml")), ids=lambda file: file.name)
 def test_any_value_of_the_example_can_be_set_and_removed_alone(file: Path) -> None:
     text = file.read_text()
-    document, _ = read_document(file.name, text)
-    for path in [path for path in document.values if path]:
+    document = Document(file.name, text)
+    data, _ = document.read()
+    for path in [path for path in document.marks.values if path]:
         assert len(changed(text, splice.remove(text, path))) >= 1
-        data = document.data
+        value = data
         for step in path:
-            data = data[step]
-        if not isinstance(data, dict | list):
-            line = document.values[path].line - 1
+            value = value[step]
+        if not isinstance(value, dict | list):
+            line = document.marks.values[path].line - 1
             edited = splice.set_value(text, path, "other")
             before, after = text.splitlines(), edited.splitlines()
             assert len(before) == len(after)

@@ -332,6 +332,11 @@ ACROSS = [
         "teams/web.yaml:7:12: the key id 'a' is used twice, first at teams/web.yaml:6",
     ),
     Bad(
+        "teams__web",
+        KEYS.rstrip() + f" [{{id: a, sha256: {SHA256}}}, {{id: a, sha256: {'a' * 64}}}]\n",
+        "teams/web.yaml:5:100: the key id 'a' is used twice, first at teams/web.yaml:5",
+    ),
+    Bad(
         "teams__ops",
         KEYS.replace("web", "ops") + f"    - {{id: b, sha256: {SHA256}}}\n",
         f"teams/web.yaml:7:17: the sha256 {SHA256[:8]}… is used twice, first at teams/ops.yaml:6",

@@ -11,7 +11,7 @@ from jsonschema import Draft7Validator
 from tests.support.policy import TREE
 from tests.unit.policy.test_policy_problems import TYPES, VALUES, Bad
 from tollhouse.paths import EXAMPLE_POLICIES
-from tollhouse.policy.documents import read_document
+from tollhouse.policy.documents import Document
 from tollhouse.policy.loader import policy_files
 from tollhouse.policy.schema import FILES, schema_of, schema_text
 
@@ -44,10 +44,10 @@ def plain(value: Any) -> Any:
 
 
 def refuses(name: str, text: str) -> bool:
-    document, problems = read_document(name, text)
+    data, problems = Document(name, text).read()
     assert not problems
     validator = Draft7Validator(schema_of(kind_of(name)))
-    return not validator.is_valid(plain(document.data))
+    return not validator.is_valid(plain(data))
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.policy import TREE, write_tree
 from tollhouse.policy import git
 from tollhouse.policy.compiled import Snapshot
-from tollhouse.policy.compiler import load_snapshot
+from tollhouse.policy.compiler import PolicyLoader
 from tollhouse.policy.problems import PolicyError, UnsettledError
 from tollhouse.policy.settling import (
     LOOK_SECONDS,
@@ -225,11 +225,13 @@ def test_a_mount_is_read_through_one_target_however_its_links_are_swapped_meanwh
     mount(tmp_path)
     read_from = []
 
-    def load(root: Path, *, allow_demo_keys: bool) -> Snapshot:
-        read_from.append(root)
-        return load_snapshot(root, allow_demo_keys=allow_demo_keys)
+    loaded = PolicyLoader.load
 
-    monkeypatch.setattr("tollhouse.policy.source.load_snapshot", load)
+    def load(loader: PolicyLoader, root: Path) -> Snapshot:
+        read_from.append(root)
+        return loaded(loader, root)
+
+    monkeypatch.setattr(PolicyLoader, "load", load)
     PolicyDirectory(tmp_path, clock=time.clock).load()
     assert read_from == [(tmp_path / "..1").resolve()]
 

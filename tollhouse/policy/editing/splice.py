@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tollhouse.policy.documents import Path, read_document
+from tollhouse.policy.documents import Document, Path
 from tollhouse.policy.editing import insertion, removal
 from tollhouse.policy.editing.errors import EditError
 from tollhouse.policy.editing.layout import Layout, Patch, read_layout
@@ -85,10 +85,10 @@ def _edit(
 
 
 def _data(text: str, path: Path) -> Any:
-    document, problems = read_document("", text)
+    data, problems = Document("", text).read()
     if problems:
         raise EditError(_unclear(path))
-    return document.data
+    return data
 
 
 def _unclear(path: Path) -> str:
