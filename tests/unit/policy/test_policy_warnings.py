@@ -95,19 +95,52 @@ CASES = [
 ]
 
 
+MESSAGES = {
+    "key-without-models": "the key 'web-1' can call no model",
+    "key-expired": "the key 'web-1' is expired: remove it, or give it a later date",
+    "key-expires-soon": "the key 'web-1' expires within 14 days",
+    "previous-key-expired": (
+        "what the key 'web-1' was before is no longer valid: remove these lines"
+    ),
+    "limit-above-parent": (
+        "requests_per_minute of the key 'web-1' is larger than the 10 of the team 'web'"
+    ),
+    "model-limit-above-level": (
+        "requests_per_minute for 'small' is larger than the 10 of the key 'web-1'"
+    ),
+    "model-limit-unused": "nobody at the key 'web-1' may call 'large': these limits limit nothing",
+    "budget-below-one-call": (
+        "daily_spend_usd of the key 'web-1' is below one call of 'small', which reserves "
+        "0.002458 USD for its output unless it asks for less"
+    ),
+    "allowed-without-effect": "'small' is allowed here, but not under the rules of the team 'web'",
+    "shadow-without-effect": "the shadow rules of the key 'web-1' would deny nothing to anybody",
+    "alias-unused": "nobody may call 'large'",
+    "alias-unpriced": "'small' has no price: its calls cost nothing in reports",
+    "provider-unused": "no model uses the provider 'z'",
+    "group-unused": "no list uses the group 'chat'",
+    "tag-unused": "no list uses the tag 'cheap'",
+    "environment-without-keys": "no key is in the environment 'dev'",
+    "team-without-projects": "the team 'ops' has no projects",
+    "team-without-keys": "the team 'ops' has no keys",
+    "owner-missing": "the team 'web' has no owner: refusals name the gateway's operator",
+}
+
+
 def found(directory: Path, **overrides: str) -> list[Warned]:
     tree = loader.load(write_tree(directory, **{**QUIET, **overrides}))
     return warnings_of(tree, compile_tree(tree), NOW)
 
 
 @pytest.mark.parametrize(("code", "overrides", "place"), CASES, ids=[case[0] for case in CASES])
-def test_what_is_suspicious_is_named_by_place_and_code(
+def test_what_is_suspicious_is_named_by_place_code_and_reason(
     code: str, overrides: dict[str, str], place: str, tmp_path: Path
 ):
-    places = {
-        each.code: f"{each.file}:{each.line}:{each.column}" for each in found(tmp_path, **overrides)
+    told = {
+        each.code: (f"{each.file}:{each.line}:{each.column}", each.message)
+        for each in found(tmp_path, **overrides)
     }
-    assert places.get(code) == place
+    assert told.get(code) == (place, MESSAGES[code])
 
 
 def test_a_policy_that_is_fine_has_no_warnings(tmp_path: Path):
