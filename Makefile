@@ -20,7 +20,7 @@ EXAMPLE_DIR ?= envoy/example
 .PHONY: help up install test lint check schema bench bench-policy example clean
 
 help:  ## This list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 up: install  ## Run the whole gateway here: make up [PORT=8080]; Ctrl-C stops it
 	@exec $(BIN)/tollhouse up --port $(PORT)
