@@ -87,7 +87,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def test_up_json_says_where_everything_is(example: Gateway) -> None:
     up: dict[str, Any] = json.loads((example.run_dir / "up.json").read_text())
     assert set(up) == {
-        *("endpoint", "admin_endpoint", "metrics", "access_log", "keys", "simulator")
+        *("endpoint", "admin_endpoint", "metrics", "access_log", "policies", "keys", "simulator")
     }
     assert up["keys"] == DEMO_KEYS
     assert set(up["metrics"]) == {"authz_service", "ratelimit_service", "envoy"}
