@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.periods import Periods
 from ratelimit_service.ledger.types import (
+    LARGEST_AMOUNT,
     Admitted,
     Claim,
     RefusalKind,
@@ -236,26 +237,27 @@ async def test_a_caller_that_is_cancelled_while_it_waits_leaves_no_reservation(
     assert await open_reservations(store) == kept
 
 
-async def test_amounts_near_the_largest_exact_double_stay_exact(ledger: Ledger) -> None:
-    first, second = claim(cost=8_900_000_000_000_001), claim(cost=100_000_000_000_003)
-    await admitted(ledger, first)
-    states = (await admitted(ledger, second)).states
+MANY, LARGE = 1_000, LARGEST_AMOUNT - 1  # together near 2**53, the largest exact double
 
-    assert states[0].held_spend == 9_000_000_000_000_004
-    assert (
-        await ledger.settle(settlement(first, cost=8_900_000_000_000_003)) is SettleOutcome.SETTLED
-    )
-    assert await ledger.spend(TEAM, "team", "2026-11") == (
-        8_900_000_000_000_003,
-        100_000_000_000_003,
-    )
+
+async def test_amounts_near_the_largest_exact_double_stay_exact(ledger: Ledger) -> None:
+    claims = [claim(cost=LARGE) for _ in range(MANY)]
+    for each in claims[1:]:
+        await admitted(ledger, each)
+    states = (await admitted(ledger, claims[0])).states
+
+    assert states[0].held_spend == MANY * LARGE
+    for each in claims[:-1]:
+        assert await ledger.settle(settlement(each, cost=LARGE + 1)) is SettleOutcome.SETTLED
+    assert await ledger.spend(TEAM, "team", "2026-11") == ((MANY - 1) * (LARGE + 1), LARGE)
 
 
 async def test_a_budget_near_the_largest_exact_double_is_kept_to_the_nano_dollar(
     ledger: Ledger,
 ) -> None:
-    limits = {"team": limit(spend=8_900_000_000_000_001)}
-    await admitted(ledger, claim(limits, cost=8_900_000_000_000_000))
+    limits = {"team": limit(spend=MANY * LARGE + 1)}
+    for _ in range(MANY):
+        await admitted(ledger, claim(limits, cost=LARGE))
 
     assert isinstance(await ledger.admit(claim(limits, cost=2)), Refused)
     assert isinstance(await ledger.admit(claim(limits, cost=1)), Admitted)
