@@ -114,7 +114,8 @@ def edited(draw: st.DrawFn, tree: Tree) -> Tree:
     elif file == "models":
         models = {**models, "groups": {"a": [draw(st.sampled_from(ALIASES))]}}
     elif file == "team":
-        teams = [{**teams[0], **said}, *teams[1:]]
+        # Earlier edits may have removed every team.
+        teams = [*({**team, **said} for team in teams[:1]), *teams[1:]]
     elif file == "teams":
         teams = draw(st.permutations(teams))[:-1]
     else:
