@@ -110,6 +110,8 @@ class AccessCompiler:
 
     def check_env(self, place: Place, env: str | None) -> None:
         """That a key is in one of the declared environments, if any are declared."""
+        if not place.document.is_whole((*place.path, "env")):
+            return
         if env is None and self._declared:
             known = ", ".join(sorted(self._declared))
             self.problems.append(place.problem(f"the field 'env' is missing: one of {known}"))

@@ -54,7 +54,7 @@ def problems_of(
     """The models that a budget applies to and nobody can reckon with."""
     unbounded = {name: _unbounded_defaults(alias) for name, alias in snapshot.aliases.items()}
     asking = [a for a in snapshot.aliases.values() if a.price is None or unbounded[a.name]]
-    callers = _callers(snapshot) if asking else []
+    callers = _callers(tree, snapshot) if asking else []
     for alias in asking:
         budgets = list(_budgets_over(snapshot, alias, callers))
         if budgets and alias.price is None:
@@ -104,11 +104,17 @@ def _is_clients(tool: object) -> bool:
     return isinstance(tool, dict) and tool.get("type") in _CLIENTS_TOOLS
 
 
-def _callers(snapshot: Snapshot) -> list[Key]:
+def _callers(tree: PolicyTree, snapshot: Snapshot) -> list[Key]:
     """One key for all that count in the same budgets: all of a project with the same models and
-    environment, but for keys with limits of their own."""
+    environment, but for keys with limits of their own. None of a team of which not all is known."""
     found: dict[tuple[object, ...], Key] = {}
+    unsure = {
+        *(source.model.team for source in tree.teams if source.document.removed),
+        *(source.model.team for source in tree.keys if source.document.removed),
+    }
     for key in snapshot.keys.values():
+        if key.team in unsure:
+            continue
         own = key.id if key.limits.has_budget or key.model_limits else None
         found.setdefault((key.team, key.project, key.env, key.models, own), key)
     # Of a team that two files name, one is left, and it may lack the other's projects.

@@ -1,6 +1,6 @@
 """Compiles policy files into the snapshot the services read, checking file against file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -10,15 +10,19 @@ from tollhouse.demo import DEMO_HASHES
 from tollhouse.policy.access import AccessCompiler, Place
 from tollhouse.policy.budgets import problems_of
 from tollhouse.policy.compiled import Alias, Limits, Org, Provider, Secret, Snapshot
+from tollhouse.policy.documents import Document
 from tollhouse.policy.files import ModelFile, OrgFile, ProviderFile
 from tollhouse.policy.incremental import TeamCompiler, Teams
 from tollhouse.policy.limits import compile_limits
 from tollhouse.policy.loader import Loader
 from tollhouse.policy.pricing import Pricing, pricing_of
 from tollhouse.policy.problems import PolicyError, PolicyProblem, suggestion
-from tollhouse.policy.selectors import Selectors, UnknownSelectors
+from tollhouse.policy.selectors import GROUP, TAG, Selectors, UnknownSelectors
 from tollhouse.policy.teams import Common
 from tollhouse.policy.tree import PolicyTree
+
+_MODELS, _PROVIDERS, _GROUPS = ("models",), ("providers",), ("groups",)
+_ENVIRONMENTS = ("environments",)
 
 
 def load_snapshot(directory: Path, *, allow_demo_keys: bool = False) -> Snapshot:
@@ -75,7 +79,7 @@ class Compiler:
         snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams)
         problems += [*tree.problems, *_unknown_providers(tree), *teams.problems]
         # Without the org's environments, who may call a model is not known.
-        if "org" not in tree.broken:
+        if "org" not in tree.broken and tree.org.document.is_whole(_ENVIRONMENTS):
             problems += problems_of(tree, snapshot, pricings)
         if problems:
             raise PolicyError(problems)
@@ -92,11 +96,19 @@ class Compiler:
         return Common(
             owner=org.owner,
             zone=ZoneInfo(org.time_zone),
-            environments=None if "org" in tree.broken else frozenset(environments),
+            environments=_declared(tree),
             top=top,
             selectors=selectors,
             refused_hashes=self._refused_hashes,
         )
+
+
+def _declared(tree: PolicyTree) -> frozenset[str] | None:
+    """The names of the environments, None where they cannot be known."""
+    document = tree.org.document
+    if "org" in tree.broken or _ENVIRONMENTS in document.removed:
+        return None
+    return frozenset({*tree.org.model.environments, *document.lost(_ENVIRONMENTS)})
 
 
 def _snapshot(tree: PolicyTree, org: Org, aliases: dict[str, Alias], teams: Teams) -> Snapshot:
@@ -183,12 +195,15 @@ def _alias(name: str, file: ModelFile, provider: ProviderFile, pricing: Pricing)
 
 
 def _pricings(tree: PolicyTree) -> dict[str, Pricing]:
-    """By alias, for those whose provider exists."""
+    """By alias, for those that can be told with their provider."""
     now, providers = datetime.now(UTC), tree.providers.model.providers
+    document, of_providers = tree.models.document, tree.providers.document
     return {
         name: pricing_of(file.provider, providers[file.provider], file, now)
         for name, file in tree.models.model.models.items()
         if file.provider in providers
+        and document.is_whole((*_MODELS, name))
+        and of_providers.is_whole((*_PROVIDERS, file.provider))
     }
 
 
@@ -199,22 +214,36 @@ def _env_limits(file: OrgFile) -> dict[str, Limits]:
 
 def selectors_of(tree: PolicyTree) -> tuple[Selectors, list[PolicyProblem]]:
     """What lists of models can name: aliases, tags, patterns, groups."""
-    if "models" in tree.broken:
+    models, document = tree.models.model, tree.models.document
+    if "models" in tree.broken or _MODELS in document.removed:
         return UnknownSelectors(), []
-    models = tree.models.model
-    selectors = Selectors({name: file.tags for name, file in models.models.items()})
+    tags: dict[str, Iterable[str]] = dict.fromkeys(document.lost(_MODELS), ())
+    tags |= {name: file.tags for name, file in models.models.items()}
+    selectors = Selectors(tags, set(_unsure(document)))
     # Members are resolved before any group has a name, so a group holds no other.
     compiler = AccessCompiler(selectors, ())
     place = Place(tree.models.document, ("groups",), "org", "groups")
     groups = {name: compiler.select(place, each, name) for name, each in models.groups.items()}
     for name, aliases in groups.items():
         selectors.name_group(name, aliases)
+    for name in document.lost(_GROUPS):
+        selectors.name_group(name, ())
     return selectors, compiler.problems
 
 
+def _unsure(models: Document) -> Iterator[str]:
+    """The kinds of names of which not all are known."""
+    gone = [path for path in models.removed if path[:1] == _MODELS]
+    if any(len(path) == len(_MODELS) + 1 or path[2] == "tags" for path in gone):
+        yield TAG
+    if _GROUPS in models.removed:
+        yield GROUP
+
+
 def _unknown_providers(tree: PolicyTree) -> list[PolicyProblem]:
-    known = tree.providers.model.providers
-    if "providers" in tree.broken:
+    document = tree.providers.document
+    known = {*tree.providers.model.providers, *document.lost(_PROVIDERS)}
+    if "providers" in tree.broken or _PROVIDERS in document.removed:
         return []
     return [
         tree.models.problem(

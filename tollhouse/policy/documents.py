@@ -61,10 +61,15 @@ class Marks:
 
 @dataclass
 class Document:
-    """A file as it was read; `file` is the name used in problems."""
+    """A file as it was read; `file` is the name used in problems.
+
+    `removed` is what was taken out of its data for being wrong. Paths in what is left are then
+    those of the data without it; `as_written` gives those of the file.
+    """
 
     file: str
     text: str = ""
+    removed: frozenset[Path] = frozenset()
 
     def read(self) -> tuple[Any, list[PolicyProblem]]:
         """Its data (dict, list, str, int, Decimal, bool, date, datetime, None) and what is wrong:
@@ -78,7 +83,7 @@ class Document:
 
     def mark(self, path: Path, *, at_key: bool = False) -> Mark:
         """Where the value (or the key) at `path` is, or the nearest thing around it."""
-        marks = self.marks
+        marks, path = self.marks, self.as_written(path)
         if at_key and path in marks.keys:
             return marks.keys[path]
         while path and path not in marks.values:
@@ -88,6 +93,35 @@ class Document:
     def problem_at(self, mark: Mark, message: str) -> PolicyProblem:
         """A problem at a place."""
         return PolicyProblem(self.file, mark.line, mark.column, message)
+
+    def as_written(self, path: Path) -> Path:
+        """Where in the file what is at `path` of its data stands: items of lists may be gone."""
+        written: Path = ()
+        for part in path:
+            at = self._item_as_written(written, part) if isinstance(part, int) else part
+            written = (*written, at)
+        return written
+
+    def _item_as_written(self, path: Path, index: int) -> int:
+        gone = sorted(
+            each[-1]
+            for each in self.removed
+            if each[:-1] == path and isinstance(each[-1], int)
+        )  # fmt: skip
+        for each in gone:
+            index += each <= index
+        return index
+
+    def lost(self, path: Path) -> set[str]:
+        """The names of what was removed from the mapping at `path`."""
+        return {str(each[-1]) for each in self.removed if each[:-1] == path}
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether all that is written at `path` is still there, and what it is in."""
+        written = self.as_written(path)
+        return not any(
+            each[: len(written)] == written or written[: len(each)] == each for each in self.removed
+        )
 
     @cached_property
     def marks(self) -> Marks:

@@ -92,12 +92,21 @@ def _home(
         message = f"unknown team '{team}'{suggestion(team, homes)}"
         problems.append(source.problem(("team",), message))
         return None
+    if project not in homes[team] and _may_have(tree, team, project):
+        return None
     if project not in homes[team]:
         near = suggestion(project, homes[team])
         message = f"the team '{team}' has no project '{project}'{near}"
         problems.append(source.problem(("project",), message))
         return None
     return homes[team][project]
+
+
+def _may_have(tree: PolicyTree, team: str, project: str) -> bool:
+    """Whether the project may be what was taken out of a team's file for being wrong."""
+    documents = [source.document for source in tree.teams if source.model.team == team]
+    projects = ("projects",)
+    return any(projects in each.removed or project in each.lost(projects) for each in documents)
 
 
 def _together(tree: PolicyTree, parts: list[Part], problems: list[PolicyProblem]) -> Teams:

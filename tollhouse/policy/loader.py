@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from tollhouse.policy.documents import Document
 from tollhouse.policy.files import KeysFile, ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.mending import mended
 from tollhouse.policy.problems import PolicyError, PolicyProblem
 from tollhouse.policy.tree import M, PolicyTree, Source
 from tollhouse.policy.wording import problems_of
@@ -40,7 +41,8 @@ class Loader:
         self._sources: dict[str, Source[Any]] = {}
 
     def load(self, directory: Path, instead: Mapping[str, str] | None = None) -> PolicyTree:
-        """Read every file of a directory; the tree carries the problems of its files.
+        """Read every file of a directory; the tree carries the problems of its files, and of a
+        file that has any, what is left without them.
 
         `instead` has the text of some, by name.
 
@@ -126,7 +128,7 @@ class _Loading:
         source = self._well_formed(name, model)
         if source is None:
             self._broken.add(_kind(name))
-        else:
+        elif not source.document.removed:
             self.sources[name] = source
         return source
 
@@ -161,7 +163,9 @@ class _Loading:
             try:
                 return Source(model.model_validate(data), document, _digest(data))
             except ValidationError as error:
-                problems = problems_of(document, model, error)
+                self._problems += problems_of(document, model, error)
+                left = mended(document, data, model, error)
+                return Source(*left) if left else None
         self._problems += problems
         return None
 

@@ -1,12 +1,12 @@
 """Turns the entries of `allowed_models` and `denied_models` into alias names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from tollhouse.policy.problems import suggestion
 
-_TAG = "tag:"
-_GROUP = "group:"
+TAG = "tag:"
+GROUP = "group:"
 _WILDCARDS = frozenset("*?[")
 
 
@@ -18,10 +18,14 @@ class Selectors:
     """Selects among the aliases of one policy, given as alias name to its tags.
 
     An entry is an alias's name, `tag:NAME`, `group:NAME`, or a pattern with `*`, `?` or `[…]` (as
-    in a shell, case-sensitive).
+    in a shell, case-sensitive). `unsure` are the prefixes whose names are not all known: one that
+    is not may be right, and stands for nothing.
     """
 
-    def __init__(self, tags_by_alias: Mapping[str, Iterable[str]]) -> None:
+    def __init__(
+        self, tags_by_alias: Mapping[str, Iterable[str]], unsure: Collection[str] = ()
+    ) -> None:
+        self._unsure = frozenset(unsure)
         self._aliases = frozenset(tags_by_alias)
         self._tagged: dict[str, set[str]] = {}
         self._groups: dict[str, frozenset[str]] = {}
@@ -41,7 +45,7 @@ class Selectors:
 
     @property
     def _tables(self) -> tuple[object, ...]:
-        return (self._aliases, self._tagged, self._groups)
+        return (self._aliases, self._tagged, self._groups, self._unsure)
 
     def shared(self, aliases: frozenset[str]) -> frozenset[str]:
         """The same object for equal sets: many keys have few."""
@@ -53,10 +57,10 @@ class Selectors:
         Raises:
             UnknownSelector: it stands for none; in a deny list that would protect nothing.
         """
-        if entry.startswith(_TAG):
-            return self._by_tag(entry.removeprefix(_TAG))
-        if entry.startswith(_GROUP):
-            return self._by_group(entry.removeprefix(_GROUP))
+        if entry.startswith(TAG):
+            return self._by_tag(entry.removeprefix(TAG))
+        if entry.startswith(GROUP):
+            return self._by_group(entry.removeprefix(GROUP))
         if _WILDCARDS.intersection(entry):
             return self._by_pattern(entry)
         if entry not in self._aliases:
@@ -64,11 +68,15 @@ class Selectors:
         return frozenset({entry})
 
     def _by_tag(self, tag: str) -> frozenset[str]:
+        if tag not in self._tagged and TAG in self._unsure:
+            return frozenset()
         if tag not in self._tagged:
             raise UnknownSelector(f"no model has the tag '{tag}'{suggestion(tag, self._tagged)}")
         return frozenset(self._tagged[tag])
 
     def _by_group(self, group: str) -> frozenset[str]:
+        if group not in self._groups and GROUP in self._unsure:
+            return frozenset()
         if group not in self._groups:
             raise UnknownSelector(f"unknown group '{group}'{suggestion(group, self._groups)}")
         return self._groups[group]

@@ -27,9 +27,10 @@ class Source(Generic[M]):
 class PolicyTree:
     """All files of one directory. `version` is 12 hex digits over their content.
 
-    `problems` are those of single files. Of a file that has any, something empty stands in:
-    `broken` has the kinds of these ("org", "providers", "models", "teams"), so that nothing is
-    said of what depends on them.
+    `problems` are those of single files. A file that has any is there without what is wrong in it
+    (`Document.removed`), or, if nothing can be made of it, something empty stands in: `broken` has
+    the kinds of these ("org", "providers", "models", "teams"). Nothing is said of what depends on
+    what is not there.
     """
 
     directory: str

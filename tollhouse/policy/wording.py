@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from tollhouse.policy.documents import Document, Path
 from tollhouse.policy.problems import PolicyProblem, suggestion
 
-_KEY = "[key]"  # pydantic's last location element when a mapping's key is at fault
+KEY = "[key]"  # pydantic's last location element when a mapping's key is at fault
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -52,7 +52,7 @@ def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -
     if kind == "extra_forbidden":
         near = suggestion(str(path[-1]), _fields(model, path[:-1]))
         return document.problem(path, f"unknown field '{path[-1]}'{near}", at_key=True)
-    if path and path[-1] == _KEY:
+    if path and path[-1] == KEY:
         return document.problem(path[:-1], _sentence(path[:-1], detail), at_key=True)
     if kind == "missing":
         return document.problem(path, f"the field '{path[-1]}' is missing")

@@ -19,7 +19,9 @@ class Bad(NamedTuple):
     problem: str
 
 
-PROVIDER = "providers:\n  p:\n    dialect: openai\n    base_url: {url}\n    api_key: {secret}\n"
+PROVIDER = (
+    "providers:\n  openai:\n    dialect: openai\n    base_url: {url}\n    api_key: {secret}\n"
+)
 ALIAS = "models:\n  small:\n    provider: openai\n    model: gpt-4o-mini\n"
 KEYS = "team: web\nprojects:\n  site:\n    allowed_models: [small]\n    keys:\n"
 NAME_RULE = (
