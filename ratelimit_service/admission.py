@@ -169,7 +169,7 @@ class Admission:
 
     def _withdraw(self, asked: _Asked) -> None:
         # Redis may have made the reservation all the same, in some slots, or will, too late for us.
-        slots = tuple(part.slot for part in asked.claim.slots)
+        slots = tuple(part.slot for part in asked.claim.asked)
         self._give_back(Withdrawal(slots, reservation_id=asked.claim.reservation_id))
 
     def _reserved(self, asked: _Asked, admitted: Admitted, *, degraded: bool) -> Reservation:

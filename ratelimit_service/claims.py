@@ -58,7 +58,7 @@ def claim(  # noqa: PLR0913 - the facts of one call, each once
     org = snapshot.org
     return Claim(
         reservation_id=reservation_id,
-        slots=claimed_slots(key.team, snapshot.scopes(key, alias)),
+        slots=claimed_slots(snapshot, key, alias),
         tokens=worst.tokens,
         cost=worst.cost,
         lease_seconds=org.reservation_lease_seconds,
@@ -94,24 +94,54 @@ def team_slots(snapshot: Snapshot, name: str) -> tuple[SlotClaim, ...]:
         for alias in sorted(key.models)
         for scope in snapshot.scopes(key, snapshot.aliases[alias])
     ]
-    return _by_slot(name, dict.fromkeys([*whole, *counted]))
+    by_slot = _by_slot(name, dict.fromkeys([*whole, *counted]))
+    return tuple(SlotClaim(slot, claims) for slot, claims in by_slot.items())
 
 
-def claimed_slots(team: str, scopes: Iterable[Scope]) -> tuple[SlotClaim, ...]:
-    """The team's scopes always; org and alias live in other slots and cost a call each, so only
-    where they have a limit."""
-    beside = ("org", "alias")
-    asked = (each for each in scopes if each.level not in beside or each.limits != NO_LIMITS)
-    return _by_slot(team, asked)
+def claimed_slots(snapshot: Snapshot, key: Key, alias: Alias) -> tuple[SlotClaim, ...]:
+    """Every scope that a call counts in, the team's slot first.
+
+    The key, its project and its team are always reserved in; the others where they have a limit.
+    Org and alias live in other slots: a call that waited for these without need would depend on
+    them.
+    """
+    scopes = snapshot.scopes(key, alias)
+    always = scopes[:3]
+    asked = _by_slot(key.team, [s for s in scopes if s in always or s.limits != NO_LIMITS])
+    return tuple(
+        SlotClaim(slot, claims, _without(names, claims))
+        for slot, names in _every_scope(key, snapshot.org.name, alias.name).items()
+        for claims in [asked.get(slot, ())]
+    )
 
 
-def _by_slot(team: str, scopes: Iterable[Scope]) -> tuple[SlotClaim, ...]:
-    """One claim a slot, the team's first."""
+def _every_scope(key: Key, org: str, alias: str) -> dict[Slot, tuple[str, ...]]:
+    """The names of all scopes that a call counts in, whatever has a limit: see `scope_name`."""
+    own, project = f"key:{key.id}", f"project:{key.project}"
+    of_team = [own, project, "team", f"{own}@{alias}", f"{project}@{alias}", f"team@{alias}"]
+    of_org = ["org"]
+    if key.env:
+        of_team += [f"{project}#{key.env}", f"team#{key.env}"]
+        of_org += [f"org#{key.env}"]
+    return {
+        Slot("team", key.team): tuple(of_team),
+        Slot("org", org): tuple(of_org),
+        Slot("alias", alias): ("alias",),
+    }
+
+
+def _without(names: tuple[str, ...], claims: tuple[ScopeClaim, ...]) -> tuple[str, ...]:
+    taken = {each.scope for each in claims}
+    return tuple(name for name in names if name not in taken)
+
+
+def _by_slot(team: str, scopes: Iterable[Scope]) -> dict[Slot, tuple[ScopeClaim, ...]]:
+    """The claims of each slot, the team's first."""
     slots: dict[Slot, list[ScopeClaim]] = {Slot("team", team): []}
     for scope in scopes:
         claims = slots.setdefault(_slot_of(team, scope), [])
         claims.append(ScopeClaim(scope_name(scope), scope.limits))
-    return tuple(SlotClaim(slot, tuple(claims)) for slot, claims in slots.items())
+    return {slot: tuple(claims) for slot, claims in slots.items()}
 
 
 def _slot_of(team: str, scope: Scope) -> Slot:

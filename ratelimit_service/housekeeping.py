@@ -11,6 +11,7 @@ from ratelimit_service.claims import every_slot
 from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.metrics import Metrics
+from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.watch import PolicyHolder
 from tollhouse.serving.readiness import Readiness
 
@@ -23,7 +24,8 @@ _SWEEP_EVERY_PROBES = 10
 
 
 class Housekeeping:
-    """One probe a second, and then the chores; one sweep of ended leases every ten."""
+    """One probe a second, and then the chores; one sweep of ended leases every ten, and one when
+    the policy changes, so that no team's slot goes unnoted."""
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Housekeeping:
         self._metrics = metrics
         self._readiness = readiness
         self._chores = chores
+        self._swept: Snapshot | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, and then the chores once more. They must not raise."""
@@ -46,7 +49,8 @@ class Housekeeping:
             reachable = await self.probe()
             if reachable:
                 await self._do_chores()
-            if reachable and probes % _SWEEP_EVERY_PROBES == 0:
+            due = probes % _SWEEP_EVERY_PROBES == 0 or not self.swept(self._holder.current)
+            if reachable and due:
                 await self._sweep()
             probes += 1
             with contextlib.suppress(TimeoutError):
@@ -71,6 +75,10 @@ class Housekeeping:
         self._readiness.fine("redis")
         return True
 
+    def swept(self, snapshot: Snapshot) -> bool:
+        """Whether this is the policy that was swept under last; its slots are noted then."""
+        return self._swept is snapshot
+
     def _report(self, reason: str) -> None:
         # Under `allow` the service still does what the policy says: it is ready, and degraded.
         if self._holder.current.org.on_store_outage == "deny":
@@ -79,8 +87,12 @@ class Housekeeping:
             self._readiness.fine("redis")
 
     async def _sweep(self) -> None:
+        snapshot = self._holder.current
         try:
-            ended = await self._ledger.sweep(every_slot(self._holder.current))
+            # A team that a policy no longer has may have left calls running.
+            noted = await self._ledger.note_slots(every_slot(snapshot))
+            self._swept = snapshot
+            ended = await self._ledger.sweep(noted)
         except LedgerError:
             self._metrics.redis_errors.labels("sweep").inc()
             return

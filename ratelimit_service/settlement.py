@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from ratelimit_service.ledger.types import (
+    COUNTED_ONLY,
     LARGEST_AMOUNT,
     Settlement,
     Slot,
@@ -143,7 +144,8 @@ def withdrawal(entry: UnansweredEntry, org: Org) -> Withdrawal:
 
 
 def parse_slot(text: str) -> tuple[Slot, tuple[str, ...]]:
-    """ "team:marketing|key:web-1,project:site,team" to a Slot and its scopes. Raises ValueError."""
+    """ "team:marketing|key:web-1,project:site,team,team@small~" to a Slot and its scopes, as a
+    Settlement has them. Raises ValueError."""
     slot, _, scopes = text.partition("|")
     kind, _, name = slot.partition(":")
     if kind not in get_args(SlotKind) or not scopes:
@@ -153,5 +155,6 @@ def parse_slot(text: str) -> tuple[Slot, tuple[str, ...]]:
 
 def format_slot(claimed: SlotClaim) -> str:
     """The inverse of `parse_slot`."""
-    scopes = ",".join(each.scope for each in claimed.scopes)
-    return f"{claimed.slot.kind}:{claimed.slot.name}|{scopes}"
+    reserved = [each.scope for each in claimed.scopes]
+    scopes = ",".join(reserved + [f"{scope}{COUNTED_ONLY}" for scope in claimed.counted])
+    return f"{claimed.slot.tag}|{scopes}"

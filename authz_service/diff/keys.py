@@ -58,7 +58,8 @@ def _said(old: Snapshot, new: Snapshot, before: Key, after: Key) -> Iterator[Sai
         was, now = before.model_limits.get(alias), after.model_limits.get(alias)
         yield from _limits(f"with {alias}, ", was or Limits(), now or Limits())
     if (before.team, before.project) != (after.team, after.project):
-        yield _own(f"moves here from {before.team}/{before.project}", SETTING, "other")
+        anew = "" if before.team == after.team else ", and its counters begin anew"
+        yield _own(f"moves here from {before.team}/{before.project}{anew}", SETTING, "other")
     if before.env != after.env:
         moved = f"{after.env or 'none'} instead of {before.env or 'none'}"
         yield _own(f"has the environment {moved}", SETTING, "other")

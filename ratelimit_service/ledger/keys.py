@@ -7,7 +7,7 @@ keys of one place. So each slot of the ledger has one tag, in all its keys:
     th:{team:marketing}:holds             HASH  reservation id → what it reserved
     th:{team:marketing}:requests          HASH  Envoy's request id → reservation id, while held
     th:{team:marketing}:leases            ZSET  reservation id → end of its lease, epoch ms
-    th:{team:marketing}:done:<day no>     HASH  reservation id → how it ended; expires after 4 days
+    th:{team:marketing}:done:<no>         HASH  reservation id → how it ended; expires after 4 days
     th:{team:marketing}:win:<scope>       HASH  the sliding minute of one scope
     th:{team:marketing}:day:2026-11-24    HASH  spend, tokens, requests; expires after 8 days
     th:{team:marketing}:week:2026-W48     HASH  spend; expires after 45 days
@@ -18,9 +18,10 @@ keys of one place. So each slot of the ledger has one tag, in all its keys:
     th:{team:marketing}:restored          HASH  months that were rebuilt from logs
     th:{team:marketing}:replayed          HASH  older lines that were settled from logs
     th:ledger                             HASH  until when slots were accepted
+    th:slots                              SET   the tags of all slots that ever were in use
     th:probe                              HASH  what readiness writes; on a cluster th:probe:{N}
 
-`<day no>` is the day of the reservation id, in days since 1970-01-01 UTC. The scripts are given
+`<no>` is the time of the reservation id, in tens of seconds since 1970. The scripts are given
 the first three fixed keys (held, holds, leases) and derive the others from them, with the same tag
 and so in the same place. What is in each is told at the head of scripts/prelude.lua.
 """

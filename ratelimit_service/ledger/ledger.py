@@ -73,7 +73,7 @@ class Ledger:
         try:
             replies = await self._admissions.run(calls)
         except asyncio.CancelledError:
-            slots = tuple(part.slot for part in claim.slots)
+            slots = tuple(part.slot for part in claim.asked)
             self._start_withdrawal(claim, slots, on_its_way=True)
             raise
         outcome, took = wire.read_admission(claim, replies)
@@ -83,7 +83,7 @@ class Ledger:
 
     async def withdraw(self, claim: Claim) -> None:
         """Give back what `admit` took, in full, the count of the request included."""
-        await self._withdraw(claim, tuple(part.slot for part in claim.slots), on_its_way=False)
+        await self._withdraw(claim, tuple(part.slot for part in claim.asked), on_its_way=False)
 
     async def withdraw_lost(self, withdrawals: Sequence[Withdrawal]) -> int:
         """Give back reservations whose requests went no further; returns how many were held.
@@ -136,6 +136,14 @@ class Ledger:
             pairs = zip(some, counts, strict=True)
             waiting += [slot for slot, count in pairs if count == wire.SWEPT_AT_ONCE]
         return swept
+
+    async def note_slots(self, slots: Iterable[Slot]) -> list[Slot]:
+        """Note that these are in use; returns all that ever were, whatever the policy has now."""
+        key = f"{self._prefix}slots"
+        tags = [slot.tag for slot in slots]
+        await self._within_deadline(self._redis.sadd(key, *tags))
+        noted = await self._within_deadline(self._redis.smembers(key))
+        return [Slot.from_tag(cast(bytes, tag).decode()) for tag in noted]
 
     async def births(self, slots: Iterable[Slot]) -> dict[Slot, int]:
         """When each slot was first used, epoch ms; one that never was is used now."""

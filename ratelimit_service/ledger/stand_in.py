@@ -59,7 +59,7 @@ class StandIn:
         """As `Ledger.admit`, here."""
         clock = self._clock()
         calls = wire.admit_calls("", claim, str(clock), clock // 1_000_000)
-        for part in claim.slots:
+        for part in claim.asked:
             self._begin(part, claim.time_zone, clock // 1_000_000)
         outcome, took = wire.read_admission(claim, self._answers(calls, claim))
         if isinstance(outcome, Refused):
@@ -87,7 +87,7 @@ class StandIn:
             self._admitted.clear()
 
     def _answers(self, calls: Iterable[ScriptCall], claim: Claim) -> list[object]:
-        pairs = zip(claim.slots, calls, strict=True)
+        pairs = zip(claim.asked, calls, strict=True)
         return [self._answer(part.slot, call) for part, call in pairs]
 
     def _withdraw(self, claim: Claim, took: tuple[Slot, ...]) -> None:

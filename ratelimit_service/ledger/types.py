@@ -19,6 +19,9 @@ from tollhouse.policy.compiled import Limits
 LARGEST_LIMIT = 2**53 - 1
 LARGEST_AMOUNT = 2**43
 
+COUNTED_ONLY = "~"
+"""After the name of a scope: nothing is reserved there, it counts when a request ends."""
+
 SlotKind = Literal["team", "org", "alias"]
 OnLost = Literal["charge", "release"]
 
@@ -44,14 +47,14 @@ def limit_of(limits: Limits, name: LimitName) -> int | None:
     return value
 
 
-# Braces would end the hash tag; bars, commas and stars separate the fields of a stored hold.
-_NAME = re.compile(r"[^\s{}|,*]{1,400}")
+# Braces would end the hash tag; the others separate and mark the fields of a stored hold.
+_NAME = re.compile(r"[^\s{}|,*~]{1,400}")
 _RESERVATION_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def _require_name(name: str) -> None:
     if _NAME.fullmatch(name) is None:
-        raise ValueError("a slot or scope name is empty, too long, or holds whitespace or {}|,*")
+        raise ValueError("a slot or scope name is empty, too long, or holds whitespace or {}|,*~")
 
 
 def _require_id(reservation_id: str) -> None:
@@ -105,10 +108,19 @@ class ScopeClaim:
 
 @dataclass(frozen=True, slots=True)
 class SlotClaim:
-    """The scopes that one request touches in one slot."""
+    """The scopes that one request touches in one slot.
+
+    Those of `counted` have no limit: nothing is reserved in them, and what the request took is
+    added when it ends. A limit that is set there later knows what was spent.
+    """
 
     slot: Slot
     scopes: tuple[ScopeClaim, ...]
+    counted: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for scope in self.counted:
+            _require_name(scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +168,11 @@ class Claim:
         _require_amount("lease_seconds", self.lease_seconds)
         if self.request_id:
             _require_name(self.request_id)
+
+    @property
+    def asked(self) -> tuple[SlotClaim, ...]:
+        """The slots in which something is reserved."""
+        return tuple(part for part in self.slots if part.scopes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,9 +282,9 @@ class TakenUsage:
 class Settlement:
     """What a request really took: it replaces the reservation in every slot that it was made in.
 
-    `slots` repeats the slots and scopes of the claim; they are what is charged if the store has no
-    trace of the reservation. `row` and `usage` are for the history. A ValueError names what is
-    malformed.
+    `slots` repeats the slots and scopes of the claim, with COUNTED_ONLY after those that nothing
+    was reserved in; they are what is charged if the store has no trace of the reservation. `row`
+    and `usage` are for the history. A ValueError names what is malformed.
     """
 
     reservation_id: str
@@ -284,7 +301,7 @@ class Settlement:
         _require_amount("cost", self.cost)
         for _, scopes in self.slots:
             for scope in scopes:
-                _require_name(scope)
+                _require_name(scope.removesuffix(COUNTED_ONLY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +335,7 @@ class SettleOutcome(StrEnum):
     UNKNOWN    the store had no trace of it (restarted empty, or away at admission): charged now
     DUPLICATE  it was settled before; nothing changed
     TOO_OLD    no trace, and so old that the trace of a settlement may be gone: not charged
+    COUNTED    it was added to scopes that nothing was reserved in; elsewhere, it was settled before
     """
 
     SETTLED = "settled"
@@ -325,3 +343,4 @@ class SettleOutcome(StrEnum):
     UNKNOWN = "unknown"
     DUPLICATE = "duplicate"
     TOO_OLD = "too_old"
+    COUNTED = "counted"

@@ -61,12 +61,13 @@ _TELLING = (
     SettleOutcome.CORRECTED,
     SettleOutcome.SETTLED,
     SettleOutcome.TOO_OLD,
+    SettleOutcome.COUNTED,
     SettleOutcome.DUPLICATE,
 )
 
 
 def admit_calls(prefix: str, claim: Claim, clock: str, now: int) -> list[ScriptCall]:
-    """One call of admit.lua per slot. `clock` is microseconds or "", `now` epoch seconds."""
+    """One call of admit.lua per slot that is asked. `clock`: microseconds or ""; `now`: seconds."""
     script = load_script("admit")
     before_row: tuple[str | int, ...] = (
         clock,
@@ -83,9 +84,12 @@ def admit_calls(prefix: str, claim: Claim, clock: str, now: int) -> list[ScriptC
         ScriptCall(
             script,
             slot_keys(prefix, part.slot).declared,
-            (*before_row, _row(part.slot, claim.row), days, *map(_scope_argument, part.scopes)),
+            (
+                *(*before_row, _row(part.slot, claim.row), days, ",".join(part.counted)),
+                *map(_scope_argument, part.scopes),
+            ),
         )
-        for part in claim.slots
+        for part in claim.asked
     ]
 
 
@@ -184,7 +188,7 @@ def read_admission(
 
     A refusal by several slots is reported as that of the first.
     """
-    answers = [_answer(part, reply) for part, reply in zip(claim.slots, replies, strict=True)]
+    answers = [_answer(part, reply) for part, reply in zip(claim.asked, replies, strict=True)]
     refusals = [answer for answer in answers if isinstance(answer, Refused)]
     admitted = [answer for answer in answers if isinstance(answer, Admitted)]
     births = {slot: born for answer in admitted for slot, born in answer.births.items()}

@@ -31,6 +31,7 @@ _WORDS = {
     SettleOutcome.SETTLED: "settled now: their reservation was still held",
     SettleOutcome.CORRECTED: "corrected: their lease had ended, and the charge was a guess",
     SettleOutcome.UNKNOWN: "charged now: the ledger knew nothing of them",
+    SettleOutcome.COUNTED: "were settled before, and are counted now where that had failed",
     SettleOutcome.TOO_OLD: (
         "too old to tell (over 3 days): `tollhouse ledger rebuild` adds those that were lost since"
     ),

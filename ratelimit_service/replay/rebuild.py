@@ -15,7 +15,14 @@ from pathlib import Path
 from ratelimit_service.ledger.ids import id_millis
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.periods import Periods, periods_at
-from ratelimit_service.ledger.types import Settlement, SettleOutcome, Slot, SlotTotals, UsageRow
+from ratelimit_service.ledger.types import (
+    COUNTED_ONLY,
+    Settlement,
+    SettleOutcome,
+    Slot,
+    SlotTotals,
+    UsageRow,
+)
 from ratelimit_service.replay.checkpoint import Checkpoint
 from ratelimit_service.replay.reconcile import Reconcile, Summary
 from tollhouse.access_log import logs
@@ -105,7 +112,7 @@ class Rebuild:
     def _sum_up(self, settlement: Settlement, slot: Slot, scopes: tuple[str, ...]) -> None:
         at = self._periods(settlement)
         totals = self._totals.setdefault(slot, SlotTotals())
-        for scope in scopes:
+        for scope in (each.removesuffix(COUNTED_ONLY) for each in scopes):
             totals.counters["week", at.week, scope] += settlement.cost
             totals.counters["month", at.month, scope] += settlement.cost
         if settlement.row and slot.kind == "team":

@@ -34,6 +34,12 @@ SCOPES = {
     "alias": (ALIAS, "alias"),
 }
 """The slot and scope of each level, in the order of a claim."""
+COUNTED = {
+    "team": (TEAM, "team@gpt4_limited"),
+    "org": (ORG, "org#prod"),
+    "alias": (ALIAS, "alias"),
+}
+"""Scopes in which a claim may count without reserving: beside others, or alone in their slot."""
 
 
 class FakeClock:
@@ -69,6 +75,7 @@ def claim(
     limits: dict[str, Limits] | None = None,
     *,
     levels: Iterable[str] = SCOPES,
+    counted: Iterable[str] = (),
     id_ms: int | None = None,
     tokens: int = 0,
     cost: int = 0,
@@ -78,15 +85,23 @@ def claim(
     on_lost: OnLost = "charge",
     time_zone: str = "UTC",
 ) -> Claim:
-    """A claim on `levels`, unlimited but for those in `limits`, by level."""
+    """A claim on `levels`, unlimited but for those in `limits`, by level. Beside them it is
+    `counted` in some of COUNTED."""
     parts: dict[Slot, list[ScopeClaim]] = {}
+    beside: dict[Slot, list[str]] = {}
     for level in levels:
         slot, scope = SCOPES[level]
         given = (limits or {}).get(level, NO_LIMITS)
         parts.setdefault(slot, []).append(ScopeClaim(scope, given))
+    for name in counted:
+        slot, scope = COUNTED[name]
+        beside.setdefault(slot, []).append(scope)
     return Claim(
         new_reservation_id(id_ms),
-        tuple(SlotClaim(slot, tuple(scopes)) for slot, scopes in parts.items()),
+        tuple(
+            SlotClaim(slot, tuple(parts.get(slot, ())), tuple(beside.get(slot, ())))
+            for slot in dict.fromkeys([*parts, *beside])
+        ),
         tokens,
         cost,
         lease_seconds,
@@ -111,7 +126,10 @@ def settlement(
     of: Claim, *, tokens: int = 0, cost: int = 0, usage: TakenUsage | None = None
 ) -> Settlement:
     """The settlement of a claim."""
-    slots = tuple((part.slot, tuple(each.scope for each in part.scopes)) for part in of.slots)
+    slots = tuple(
+        (part.slot, (*(s.scope for s in part.scopes), *(f"{name}~" for name in part.counted)))
+        for part in of.slots
+    )
     return Settlement(
         of.reservation_id,
         slots,

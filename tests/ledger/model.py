@@ -5,6 +5,7 @@ young enough, a day's count one over those of the day. Time is microseconds, giv
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ratelimit_service.ledger.ids import id_millis
@@ -46,6 +47,7 @@ class Hold:
     events: dict[str, Event]
     soft: frozenset[str]
     lease_ends_ms: int
+    counted: tuple[str, ...]
     charged: tuple[int, int] = (0, 0)
 
     def nano(self, scope: str) -> int:
@@ -114,14 +116,16 @@ class SlotModel:
 
     def _expire(self, id_: str) -> None:
         hold = self.expired[id_] = self.holds.pop(id_)
+        self._count_at_the_end(hold.counted, hold.at.day)
         lost = hold.claim.on_lost == "charge"
         self._charge(hold, hold.claim.tokens if lost else 0, hold.claim.cost if lost else 0)
         self._note(hold.at.day, 1, TakenUsage(), hold.charged[1])
 
     def _charge(self, hold: Hold, tokens: int, nano: int) -> None:
         before_tokens, before_nano = hold.charged
-        for scope, event in hold.events.items():
+        for event in hold.events.values():
             event.tokens = tokens
+        for scope in (*hold.events, *hold.counted):
             self._settle(scope, hold.at, tokens - before_tokens, nano - before_nano)
         hold.charged = (tokens, nano)
 
@@ -129,6 +133,11 @@ class SlotModel:
         self.settled[at.day, scope, "tokens"] += tokens
         for label in (at.day, at.week, at.month):
             self.settled[label, scope, "nano"] += nano
+
+    def _count_at_the_end(self, scopes: Iterable[str], day: str) -> None:
+        # It counts on its day, and in no minute: that has passed.
+        for scope in scopes:
+            self.events.setdefault(scope, []).append(Event(-WINDOW_SECONDS, 0, day))
 
     def _note(self, day: str, requests: int, usage: TakenUsage, nano: int) -> None:
         if not self.keeps_history:
@@ -160,7 +169,9 @@ class SlotModel:
             self.events.setdefault(scope, []).append(event)
         soft = frozenset(e.scope for e in part.scopes if e.limits.budget_mode == "soft")
         lease_ends_ms = micros // 1000 + claim.lease_seconds * 1000
-        self.holds[claim.reservation_id] = Hold(claim, at, events, soft, lease_ends_ms)
+        self.holds[claim.reservation_id] = Hold(
+            claim, at, events, soft, lease_ends_ms, part.counted
+        )
 
     def _refusal(self, claim: Claim, part: SlotClaim, micros: int) -> Refusal | None:
         for check in (self._requests, self._tokens, self._calls, self._budgets):
@@ -237,6 +248,8 @@ class SlotModel:
                 before = hold.charged[1]
                 self._charge(hold, settlement.tokens, settlement.cost)
                 requests = int(outcome is SettleOutcome.SETTLED)
+                if requests:
+                    self._count_at_the_end(hold.counted, hold.at.day)
                 self._note(hold.at.day, requests, settlement.usage, settlement.cost - before)
                 self.done.add(id_)
                 return outcome
@@ -249,14 +262,15 @@ class SlotModel:
         if now_ms - made_ms > THREE_DAYS_MS:
             return SettleOutcome.TOO_OLD
         at = periods_at(settlement.time_zone, made_ms // 1000)
-        for scope in scopes:
+        names = [scope.removesuffix("~") for scope in scopes]
+        for scope in names:
             self._settle(scope, at, settlement.tokens, settlement.cost)
-            # It counts on its day, and in no minute: that has passed.
-            self.events.setdefault(scope, []).append(Event(-WINDOW_SECONDS, 0, at.day))
+        self._count_at_the_end(names, at.day)
         self._note(at.day, 1, settlement.usage, settlement.cost)
         self.withdrawn.discard(settlement.reservation_id)
         self.done.add(settlement.reservation_id)
-        return SettleOutcome.UNKNOWN
+        reserved = any(not scope.endswith("~") for scope in scopes)
+        return SettleOutcome.UNKNOWN if reserved else SettleOutcome.COUNTED
 
 
 class LedgerModel:
@@ -272,7 +286,7 @@ class LedgerModel:
     def admit(self, claim: Claim, micros: int) -> tuple[Slot, Refusal] | str | None:
         """Take the claim in every slot, or say which refused first, and why."""
         answers = [
-            (part.slot, self.slot(part.slot).admit(claim, part, micros)) for part in claim.slots
+            (part.slot, self.slot(part.slot).admit(claim, part, micros)) for part in claim.asked
         ]
         if any(answer == "ended" for _, answer in answers):
             return "ended"
@@ -283,7 +297,7 @@ class LedgerModel:
 
     def withdraw(self, claim: Claim) -> None:
         """Undo an admission in every slot."""
-        for part in claim.slots:
+        for part in claim.asked:
             lost = Withdrawal((part.slot,), claim.reservation_id)
             self.slot(part.slot).withdraw(lost, on_its_way=False)
 
@@ -294,7 +308,7 @@ class LedgerModel:
     def is_used_up(self, claim: Claim) -> bool:
         """Whether its id has ended in any slot, or was given back."""
         id_ = claim.reservation_id
-        slots = [self.slot(part.slot) for part in claim.slots]
+        slots = [self.slot(part.slot) for part in claim.asked]
         return any(id_ in s.done or id_ in s.expired or id_ in s.withdrawn for s in slots)
 
     def awaits_settlement(self, claim: Claim) -> bool:
@@ -308,7 +322,7 @@ class LedgerModel:
         outcomes = {
             self.slot(slot).settle(settlement, scopes, now_ms) for slot, scopes in settlement.slots
         }
-        telling = ("unknown", "corrected", "settled", "too_old", "duplicate")
+        telling = ("unknown", "corrected", "settled", "too_old", "counted", "duplicate")
         return SettleOutcome(next(each for each in telling if each in outcomes))
 
 

@@ -58,7 +58,17 @@ jumps = st.one_of(
     st.integers(0, 70_000_000),
     st.sampled_from([60_000_000, 62_000_000, 3600_000_000, 30 * 3600_000_000, 12 * DAY]),
 )
-levels = st.sampled_from([tuple(SCOPES), ("key", "project", "team"), ("team", "alias"), ("org",)])
+Where = tuple[tuple[str, ...], tuple[str, ...]]
+where: st.SearchStrategy[Where] = st.sampled_from(
+    [
+        (tuple(SCOPES), ()),
+        (tuple(SCOPES), ("team", "org")),
+        (("key", "project", "team"), ("team", "org", "alias")),
+        (("team", "alias"), ()),
+        (("org",), ("alias", "org")),
+    ]
+)
+"""The levels that a claim reserves in, and where it is counted beside them."""
 
 
 class LedgerBesideItsModel(RuleBasedStateMachine):
@@ -95,7 +105,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         self.clock.micros += micros
 
     @rule(
-        levels=levels,
+        where=where,
         amounts=st.tuples(tokens, costs),
         lease=st.integers(0, 200),
         on_lost=st.sampled_from(["charge", "release"]),
@@ -103,7 +113,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
     )
     def admit(
         self,
-        levels: tuple[str, ...],
+        where: Where,
         amounts: tuple[int, int],
         lease: int,
         on_lost: OnLost,
@@ -112,7 +122,8 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         for _ in range(times):
             asked = claim(
                 self.limits,
-                levels=levels,
+                levels=where[0],
+                counted=where[1],
                 id_ms=self.clock.millis,
                 tokens=amounts[0],
                 cost=amounts[1],
@@ -193,10 +204,14 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         asked = data.draw(st.sampled_from(self.asked))
         self.compare_settlement(settlement(asked, tokens=tokens, cost=cost))
 
-    @rule(age_ms=st.integers(0, 4 * 86_400_000), levels=levels, cost=costs)
-    def settle_what_nobody_knows(self, age_ms: int, levels: tuple[str, ...], cost: int) -> None:
+    @rule(age_ms=st.integers(0, 4 * 86_400_000), where=where, cost=costs)
+    def settle_what_nobody_knows(self, age_ms: int, where: Where, cost: int) -> None:
         unknown = claim(
-            levels=levels, id_ms=self.clock.millis - age_ms, cost=cost, time_zone=BERLIN
+            levels=where[0],
+            counted=where[1],
+            id_ms=self.clock.millis - age_ms,
+            cost=cost,
+            time_zone=BERLIN,
         )
         self.compare_settlement(settlement(unknown, cost=cost))
 

@@ -6,7 +6,8 @@
 --       4 tokens   5 nano-dollars, the worst case   6 nano-dollars expected, for soft budgets
 --       7 lease, ms   8 "charge" | "release"   9 row of the history, see prelude.lua, or ""
 --       10 days: "day|first epoch second|first epoch second after|week|its end|month|its end,…"
---       11.. scopes: "scope|requests_per_minute|tokens_per_minute|requests_per_day|tokens_per_day|
+--       11 scopes that count when the call ends, with commas between, or ""
+--       12.. scopes: "scope|requests_per_minute|tokens_per_minute|requests_per_day|tokens_per_day|
 --           max_parallel_requests|daily|weekly|monthly nano-dollars|soft", with nothing where there
 --           is no limit; soft: 1 or nothing
 -- Returns { "day|week|month", states, refusal, when the slot was first used (epoch ms) }
@@ -24,7 +25,7 @@
 
 local SWEPT_AT_ONCE = 16 -- what is lost is ended by those who come after, a little at a time
 local RESERVED_RETRY_MS = 1000 -- when others will end is not known
-local FIRST_SCOPE = 11
+local FIRST_SCOPE = 12
 
 local now = clock(ARGV[1])
 local now_ms = math.floor(now / 1000)
@@ -282,6 +283,9 @@ local function reserve(scopes)
     scope.day_requests, scope.held = scope.day_requests + 1, scope.held + scope.need
     scope.held_tokens, scope.calls = scope.held_tokens + tokens, scope.calls + 1
     names[place] = scope.soft and name .. "*" or name
+  end
+  for name in string.gmatch(ARGV[11], "[^,]+") do
+    names[#names + 1] = name .. COUNTED_ONLY
   end
   local hold = {
     stamp, whole(tokens), whole(nano), whole(expected), at.day, at.week, at.month, ARGV[8], request,

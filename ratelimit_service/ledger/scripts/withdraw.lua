@@ -31,7 +31,7 @@ local function give_back_request(scope, bucket)
   end
 end
 
-end_hold(id, hold, 0, 0)
+end_hold(id, hold, 0, 0) -- which counts the request where it counts at its end
 for scope in each_scope(hold) do
   count_request(scope, hold.at.day, -1)
   give_back_request(scope, hold.bucket)

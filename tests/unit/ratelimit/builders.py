@@ -32,6 +32,9 @@ T = TypeVar("T")
 PRICE = Price(input=150_000_000, output=600_000_000, cached_input=75_000_000)
 IN_TEAM = f"team:web|key:{KEY_ID},project:site,team"
 TEAM_SLOT = (IN_TEAM,)
+COUNTED = f"key:{KEY_ID}@small~,project:site@small~,team@small~"
+UNLIMITED = (f"{IN_TEAM},{COUNTED}", "org:acme|org~", "alias:small|alias~")
+"""Where a call to `small` is held and counted if nothing has a limit but its own team."""
 USED = Usage(1_000, 500)
 
 STARTED = 1_795_521_600  # 2026-11-24T12:00:00Z

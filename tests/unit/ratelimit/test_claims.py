@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit_service.claims import bound, claimed_slots, scope_name
-from ratelimit_service.ledger.types import LARGEST_AMOUNT, ScopeClaim, Slot, SlotClaim, UsageRow
+from ratelimit_service.claims import bound, scope_name
+from ratelimit_service.ledger.types import LARGEST_AMOUNT, ScopeClaim, Slot, UsageRow
 from ratelimit_service.reservation import RequestSize
 from tests.unit.ratelimit.builders import KEY_ID, REQUEST_ID, claim_of, size, snapshot_of
 from tollhouse import contract
@@ -19,11 +19,15 @@ KEY, PROJECT = f"key:{KEY_ID}", "project:site"
 
 
 def slots_of(snapshot: Snapshot) -> list[Slot]:
-    return [part.slot for part in claim_of(snapshot).slots]
+    return [part.slot for part in claim_of(snapshot).asked]
+
+
+def counted_of(snapshot: Snapshot) -> dict[Slot, tuple[str, ...]]:
+    return {part.slot: part.counted for part in claim_of(snapshot).slots}
 
 
 def test_key_project_and_team_are_counted_together_even_without_limits(tmp_path: Path) -> None:
-    (part,) = claim_of(snapshot_of(tmp_path)).slots
+    (part,) = claim_of(snapshot_of(tmp_path)).asked
     assert part.slot == Slot("team", "web")
     assert part.scopes == (ScopeClaim(KEY), ScopeClaim(PROJECT), ScopeClaim("team"))
 
@@ -147,7 +151,7 @@ def test_limits_of_a_key_with_one_model_are_counted_beside_those_of_the_key(
     own = {"small": Limits(requests_per_minute=3)}
     key = replace(snapshot.keys[KEY_ID], model_limits=own)
     snapshot = replace(snapshot, keys={KEY_ID: key})
-    (part,) = claim_of(snapshot).slots
+    (part,) = claim_of(snapshot).asked
     assert part.scopes[3:] == (ScopeClaim(f"{KEY}@small", own["small"]),)
     assert len(claim_of(snapshot, alias=snapshot.aliases["vectors"]).slots[0].scopes) == 3
 
@@ -156,21 +160,43 @@ def test_the_history_counts_a_call_under_project_key_and_alias(tmp_path: Path) -
     assert claim_of(snapshot_of(tmp_path)).row == UsageRow("site", KEY_ID, "small", 400)
 
 
+def of_environment(snapshot: Snapshot, env: str, limits: Limits) -> Snapshot:
+    """The same with the key in an environment, in which every level has these limits."""
+    team = snapshot.teams["web"]
+    project = replace(team.projects["site"], env_limits={env: limits})
+    team = replace(team, projects={"site": project}, env_limits={env: limits})
+    org = replace(snapshot.org, limits=limits, env_limits={env: limits})
+    keys = {KEY_ID: replace(snapshot.keys[KEY_ID], env=env)}
+    return replace(snapshot, org=org, teams={"web": team}, keys=keys)
+
+
 def test_environments_are_counted_in_the_slots_of_their_levels(tmp_path: Path) -> None:
     """Each slot is asked once, whatever it counts."""
     limits = Limits(requests_per_minute=5)
-    scopes = [
-        Scope("key", "web-1", Limits(), None),
-        Scope("team", "web", Limits(), None),
-        Scope("org", "acme", limits, None),
-        Scope("project", "site", limits, None, env="staging"),
-        Scope("team", "web", limits, None, env="staging"),
-        Scope("org", "acme", limits, None, env="staging"),
-    ]
-    of_team = (ScopeClaim("key:web-1"), ScopeClaim("team"))
-    of_env = (ScopeClaim("project:site#staging", limits), ScopeClaim("team#staging", limits))
-    of_org = (ScopeClaim("org", limits), ScopeClaim("org#staging", limits))
-    assert claimed_slots("web", scopes) == (
-        SlotClaim(Slot("team", "web"), (*of_team, *of_env)),
-        SlotClaim(Slot("org", "acme"), of_org),
+    of_team, of_org = claim_of(of_environment(snapshot_of(tmp_path), "staging", limits)).asked
+    assert of_team.scopes[3:] == (
+        ScopeClaim("project:site#staging", limits),
+        ScopeClaim("team#staging", limits),
     )
+    assert of_org.slot == Slot("org", "acme")
+    assert of_org.scopes == (ScopeClaim("org", limits), ScopeClaim("org#staging", limits))
+
+
+def test_where_nothing_is_limited_a_call_counts_all_the_same(tmp_path: Path) -> None:
+    with_model = (f"{KEY}@small", f"{PROJECT}@small", "team@small")
+    assert counted_of(snapshot_of(tmp_path)) == {
+        Slot("team", "web"): with_model,
+        Slot("org", "acme"): ("org",),
+        Slot("alias", "small"): ("alias",),
+    }
+
+
+def test_a_scope_is_either_reserved_in_or_counted(tmp_path: Path) -> None:
+    limits = Limits(requests_per_minute=5)
+    snapshot = of_environment(snapshot_of(tmp_path, alias="tokens_per_minute: 5"), "prod", limits)
+    team = replace(snapshot.teams["web"], model_limits={"small": limits})
+    assert counted_of(replace(snapshot, teams={"web": team})) == {
+        Slot("team", "web"): (f"{KEY}@small", f"{PROJECT}@small"),
+        Slot("org", "acme"): (),
+        Slot("alias", "small"): (),
+    }

@@ -166,6 +166,27 @@ async def test_a_reservation_whose_lease_is_over_is_ended_without_any_call(
     assert record.__dict__["fields"] == {"reservations": 1}
 
 
+async def test_the_lost_calls_of_a_team_that_is_gone_from_the_policy_are_ended(
+    tmp_path: Path, ledger: Ledger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(housekeeping, "_SWEEP_EVERY_PROBES", 3)
+    policies = write_policy(tmp_path, org_fields="reservation_lease_seconds: 10")
+    at = house(policies, ledger)
+    cost = await reserve(at.holder.current, ledger)
+    async with at.kept():
+        await until(lambda: at.keeping.swept(at.holder.current), "the team to be noted")
+    team = policies / "teams/web.yaml"
+    team.write_text(team.read_text().replace("team: web", "team: heirs"))
+    team.rename(policies / "teams/heirs.yaml")
+    at.holder.reload()
+    assert "web" not in at.holder.current.teams
+    clock.advance(11)
+    # Another process: what was noted is in the store.
+    async with house(policies, ledger).kept():
+        await until_spend(ledger, clock, (cost, 0))
+
+
 async def test_a_reservation_whose_lease_runs_is_left_alone(
     tmp_path: Path, ledger: Ledger, clock: FakeClock
 ) -> None:

@@ -108,25 +108,27 @@ def test_an_entry_without_a_reservation_of_ours_is_an_error() -> None:
 
 
 names = st.text(
-    st.characters(exclude_categories=["Z", "C"], exclude_characters="{}|,*"), min_size=1
+    st.characters(exclude_categories=["Z", "C"], exclude_characters="{}|,*~"), min_size=1
 )
 
 
 @given(
     st.builds(Slot, st.sampled_from(["team", "org", "alias"]), names),
-    st.lists(st.builds(ScopeClaim, names), min_size=1).map(tuple),
+    st.lists(names, min_size=1),
+    st.lists(names),
 )
 def test_a_slot_and_its_scopes_survive_the_access_log(
-    slot: Slot, scopes: tuple[ScopeClaim, ...]
+    slot: Slot, reserved: list[str], counted: list[str]
 ) -> None:
-    written = format_slot(SlotClaim(slot, scopes))
-    assert parse_slot(written) == (slot, tuple(each.scope for each in scopes))
+    written = format_slot(SlotClaim(slot, tuple(map(ScopeClaim, reserved)), tuple(counted)))
+    assert parse_slot(written) == (slot, (*reserved, *(f"{name}~" for name in counted)))
 
 
 def test_a_slot_is_written_as_the_access_log_documents_it() -> None:
     slot = Slot("alias", "openai/gpt4:mini")
     assert format_slot(SlotClaim(slot, (ScopeClaim("alias"),))) == "alias:openai/gpt4:mini|alias"
     assert parse_slot("alias:openai/gpt4:mini|alias") == (slot, ("alias",))
+    assert format_slot(SlotClaim(slot, (), ("alias",))) == "alias:openai/gpt4:mini|alias~"
 
 
 def test_the_history_notes_tokens_and_errors_under_project_key_and_alias() -> None:

@@ -249,6 +249,15 @@ def test_a_key_that_moves_says_from_where(tmp_path: Path):
     assert texts == ["key shop-1 (web/store) moves here from web/shop", "new project web/store"]
 
 
+def test_a_key_that_moves_to_another_team_is_told_to_begin_anew(tmp_path: Path):
+    left = team("web", SITE, project("shop"))
+    texts = [text for _, text in changes(
+        tmp_path, teams__web=left, teams__heirs=team("heirs", project("shop", key("shop-1")))
+    )]  # fmt: skip
+    moved = "key shop-1 (heirs/shop) moves here from web/shop, and its counters begin anew"
+    assert moved in texts
+
+
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
