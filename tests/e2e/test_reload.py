@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import e2e_policy
 from tests.support.gateway import Gateway, running, test_key, wait_for
+from tollhouse.policy.compiler import load_snapshot
 
 SECONDS = 2.0
 SERVICES = ("authz_service", "ratelimit_service")
@@ -94,6 +95,26 @@ def test_a_lower_limit_refuses_and_a_higher_one_admits_again(edited: Edited) -> 
     edited.soon(lambda: edited.status("counted") == 429, "the lower limit")
     edited.write("teams__web", high)
     edited.soon(lambda: edited.status("counted") == 200, "the higher limit")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("org", "org: acme", "org: acme\nlimits: {requests_per_day: 3}"),
+        ("models", "    tags: [cheap]", "    tags: [cheap]\n    limits: {requests_per_day: 3}"),
+    ],
+    ids=["org", "alias"],
+)
+def test_a_limit_that_is_new_knows_what_was_taken_before(
+    edited: Edited, file: str, old: str, new: str
+) -> None:
+    answers = [edited.gateway.chat("app") for _ in range(3)]
+    edited.gateway.settled(answers[-1].headers["x-request-id"])
+    text = (edited.policies / f"{file}.yaml").read_text()
+    edited.write(file, text.replace(old, new, 1))
+    version = load_snapshot(edited.policies).version
+    edited.soon(lambda: edited.versions(version) == [1, 1], "the limit")
+    assert edited.status("app") == 429
 
 
 def test_a_new_price_is_in_the_log_line_and_so_is_the_version_that_every_service_shows(
