@@ -6,16 +6,15 @@ import contextlib
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from rich.console import Console
+
+from tollhouse.terminal import err, fail, out
 
 if TYPE_CHECKING:
     from authz_service.explain.explanation import EmptyCall
 
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 Policies = Annotated[Path, typer.Option(help="The policy tree.")]
 DemoKeys = Annotated[
@@ -185,9 +184,4 @@ def _trouble() -> Iterator[None]:
         err.print(str(error), markup=False)
         raise typer.Exit(_TROUBLE) from None
     except (InputProblem, LogError) as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    err.print(f"error: {message}", markup=False)
-    raise typer.Exit(_TROUBLE)
+        fail(str(error), _TROUBLE)

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Coroutine
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Optional, TypeVar
+from typing import Annotated, Any, Optional, TypeVar
 
 import typer
-from rich.console import Console
+
+from tollhouse.terminal import fail, out
 
 ledger = typer.Typer(
     help="The ledger: what was spent, and what the access log says of it.", no_args_is_help=True
 )
 
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 T = TypeVar("T")
 
 Policies = Annotated[Path, typer.Option(help="The policy tree in force.")]
 RedisUrl = Annotated[
-    str, typer.Option(envvar="REDIS_URL", help="redis://, rediss:// or unix:// of the ledger.")
+    Optional[str],  # noqa: UP045 - typer reads it
+    typer.Option(
+        envvar="REDIS_URL",
+        help="redis://, rediss:// or unix:// of the ledger. [default: that of the `tollhouse up`"
+        " in .run, else redis://127.0.0.1:6379/0]",
+    ),
 ]
 Logs = Annotated[
     list[str],
@@ -32,6 +37,8 @@ Logs = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _REDIS = "redis://127.0.0.1:6379/0"
+_UP = Path(".run/up.json")
+_IDEMPOTENT = "; what was settled is settled"
 _APP_DIR = Path(typer.get_app_dir("tollhouse"))
 
 
@@ -39,7 +46,7 @@ _APP_DIR = Path(typer.get_app_dir("tollhouse"))
 def reconcile(  # noqa: PLR0913, PLR0917 - one option each
     log: Logs,
     policies: Policies = Path("policies"),
-    redis_url: RedisUrl = _REDIS,
+    redis_url: RedisUrl = None,
     checkpoint: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads it
         typer.Option(help="Remembers how far each log is settled. [default: under your home]"),
@@ -62,7 +69,9 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one option each
 
     place = None if no_checkpoint else checkpoint or _APP_DIR / "reconcile.json"
     remembered = Checkpoint(place, from_start=from_start)
-    settled_all = _run(run_reconcile(log, policies, redis_url, remembered, as_json=as_json))
+    url = _address(redis_url)
+    work = run_reconcile(log, policies, url, remembered, as_json=as_json)
+    settled_all = _run(work, url, _IDEMPOTENT)
     raise typer.Exit(0 if settled_all else 1)
 
 
@@ -71,7 +80,7 @@ def rebuild(
     month: Annotated[str, typer.Option(help="YYYY-MM, in the policy's time zone.")],
     log: Logs,
     policies: Policies = Path("policies"),
-    redis_url: RedisUrl = _REDIS,
+    redis_url: RedisUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Restore the spend of a month into a Redis that came back empty, or whose cluster lost a part,
@@ -83,15 +92,16 @@ def rebuild(
     from ratelimit_service.replay.command import run_rebuild  # noqa: PLC0415
 
     if not re.fullmatch(r"\d{4}-(?:0[1-9]|1[0-2])", month):
-        _fail(f"{month} is not a month such as 2026-11")
-    done = _run(run_rebuild(log, policies, redis_url, month, as_json=as_json))
+        fail(f"{month} is not a month such as 2026-11")
+    url = _address(redis_url)
+    done = _run(run_rebuild(log, policies, url, month, as_json=as_json), url, _IDEMPOTENT)
     raise typer.Exit(0 if done else 1)
 
 
 @ledger.command()
 def accept(
     policies: Policies = Path("policies"),
-    redis_url: RedisUrl = _REDIS,
+    redis_url: RedisUrl = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Take the ledger in Redis as it is, after it came back empty and was rebuilt, or not.
@@ -103,7 +113,8 @@ def accept(
 
     if not yes:
         typer.confirm("Budgets will count from what Redis holds now. Go on?", abort=True)
-    count = _run(inspection.accept(policies, redis_url))
+    url = _address(redis_url)
+    count = _run(inspection.accept(policies, url), url)
     out.print(f"{count} slots are taken as they are; calls pass within two seconds", markup=False)
 
 
@@ -111,13 +122,14 @@ def accept(
 def show(
     team: Annotated[str, typer.Argument(help="A team of the policy.")],
     policies: Policies = Path("policies"),
-    redis_url: RedisUrl = _REDIS,
+    redis_url: RedisUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Explain every counter of a team: its keys, projects, models, and the org's."""
     from ratelimit_service import inspection  # noqa: PLC0415
 
-    _run(inspection.show(team, policies, redis_url, as_json=as_json))
+    url = _address(redis_url)
+    _run(inspection.show(team, policies, url, as_json=as_json), url)
 
 
 @ledger.command()
@@ -126,7 +138,7 @@ def usage(  # noqa: PLR0913, PLR0917 - one option each
     first: Annotated[str, typer.Option("--from", help="YYYY-MM-DD. [default: 30 days ago]")] = "",
     last: Annotated[str, typer.Option("--to", help="YYYY-MM-DD. [default: today]")] = "",
     policies: Policies = Path("policies"),
-    redis_url: RedisUrl = _REDIS,
+    redis_url: RedisUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a team's usage by day, project, key and model, as CSV."""
@@ -135,17 +147,33 @@ def usage(  # noqa: PLR0913, PLR0917 - one option each
     until = _day(last, date.today())
     days = (_day(first, until - timedelta(days=30)), until)
     form = "json" if as_json else "csv"
-    _run(inspection.show_usage(team, policies, redis_url, days, form))
+    url = _address(redis_url)
+    _run(inspection.show_usage(team, policies, url, days, form), url)
 
 
 def _day(text: str, otherwise: date) -> date:
     try:
         return date.fromisoformat(text) if text else otherwise
     except ValueError:
-        _fail(f"{text} is not a day such as 2026-11-24")
+        fail(f"{text} is not a day such as 2026-11-24")
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def _address(given: str | None) -> str:
+    """The Redis that is named, or that of a gateway that runs here, or the usual one."""
+    if given:
+        return given
+    try:
+        up: dict[str, str | None] = json.loads(_UP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return _REDIS
+    return up.get("redis_url") or _REDIS
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/]*@", "//", url)
+
+
+def _run(work: Coroutine[Any, Any, T], url: str, hint: str = "") -> T:
     """Run a command; what may be expected to go wrong ends it with a line and exit status 1."""
     from ratelimit_service.inspection import UnknownTeam  # noqa: PLC0415
     from ratelimit_service.ledger.errors import LedgerError  # noqa: PLC0415
@@ -155,13 +183,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except LedgerError as error:
-        _fail(f"{error}: run it again when Redis is back; what was settled is settled.")
+        asked = f"{error} at {_without_password(url)} (--redis-url)"
+        fail(f"{asked}: run it again when Redis is back{hint}.")
     except (LogError, PolicyError, UnknownTeam, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
-        _fail("stopped. What was settled is settled: run it again to go on.")
-
-
-def _fail(message: str) -> NoReturn:
-    err.print(f"error: {message}", markup=False)
-    raise typer.Exit(1)
+        fail("stopped. What was settled is settled: run it again to go on.")

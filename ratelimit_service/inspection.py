@@ -10,8 +10,6 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
 
-from rich.console import Console
-
 from ratelimit_service.claims import every_slot, team_slots
 from ratelimit_service.ledger.history import DailyUsage, usage
 from ratelimit_service.ledger.ledger import Ledger
@@ -22,8 +20,7 @@ from tollhouse.money import nano_to_usd
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.compiler import load_snapshot
 from tollhouse.policy.problems import suggestion
-
-out = Console(highlight=False, soft_wrap=True, emoji=False)
+from tollhouse.terminal import out
 
 _DEADLINE_SECONDS = 5.0
 _COLUMNS = (

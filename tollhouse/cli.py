@@ -10,11 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn, Optional
+from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from authz_service import cli as policy_tools
 from ratelimit_service.cli import ledger
@@ -27,6 +25,8 @@ from tollhouse.policy.compiled import Alias, Org, Snapshot
 from tollhouse.policy.compiler import compile_tree
 from tollhouse.policy.problems import PolicyError, PolicyProblem
 from tollhouse.policy.warnings.view import Warned
+from tollhouse.render_cli import INCOMPLETE_TLS, render
+from tollhouse.terminal import err, fail, out, say
 
 app = typer.Typer(
     help="Tollhouse: an LLM gateway made of a stock Envoy and small Python services.",
@@ -39,24 +39,10 @@ app.add_typer(ledger, name="ledger")
 app.add_typer(importer, name="import")
 app.add_typer(policy, name="policy")
 
-# What is printed is data too: `models.yaml:100:15` holds no emoji.
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-
 
 class Format(StrEnum):
     text = "text"
     json = "json"
-
-
-_INCOMPLETE_TLS = "--tls-cert and --tls-key go together: give both"
-
-
-class PolicyFrom(StrEnum):
-    """Where a policy comes from."""
-
-    DIRECTORY = "directory"
-    REDIS = "redis"
 
 
 Policies = Annotated[Path, typer.Option(help="The policy tree.", file_okay=False)]
@@ -86,7 +72,7 @@ def up(  # noqa: PLR0913, PLR0917 - one option each
         from tollhouse.local.settings import UpSettings  # noqa: PLC0415
 
     if (tls_cert is None) != (tls_key is None):
-        _fail(_INCOMPLETE_TLS)
+        fail(INCOMPLETE_TLS)
     settings = UpSettings(policies, port, run_dir, redis_url, tls_cert, tls_key, record)
     raise typer.Exit(run_up(settings, out, err))
 
@@ -113,10 +99,10 @@ def check(
     folder = str(policies)
     snapshot, errors, warnings = _checked(policies)
     if format_ is CheckFormat.JSON:
-        _say(report.json_text(snapshot.version if snapshot else None, folder, errors, warnings))
+        say(report.json_text(snapshot.version if snapshot else None, folder, errors, warnings))
     elif format_ is CheckFormat.GITHUB:
         for line in report.github_lines(folder, errors, warnings):
-            _say(line)
+            say(line)
     else:
         for line in report.text_lines(folder, errors, warnings):
             err.print(line, markup=False)
@@ -173,95 +159,7 @@ def schema(
         raise typer.BadParameter("name one kind of file, or give --out for all")
 
 
-@app.command()
-def render(  # noqa: PLR0913, PLR0917 - one option each
-    out_dir: Annotated[Path, typer.Option("--out", help="Directory that Envoy will run from.")],
-    policies: Policies = Path("policies"),
-    seen_as: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--seen-as", help="That directory's path where Envoy runs, if it is another."),
-    ] = None,
-    listen: Annotated[str, typer.Option(help="host:port of the endpoint.")] = "127.0.0.1:8080",
-    admin: Annotated[str, typer.Option(help="host:port of Envoy's admin.")] = "127.0.0.1:9901",
-    authz: Annotated[str, typer.Option(help="unix:/path, or host:port.")] = (
-        "unix:/run/tollhouse/authz.sock"
-    ),
-    ratelimit: Annotated[str, typer.Option(help="unix:/path, or host:port.")] = (
-        "unix:/run/tollhouse/ratelimit.sock"
-    ),
-    access_log: Annotated[Path, typer.Option(help="The audit log.")] = Path("/dev/stdout"),
-    tls_cert: Annotated[Optional[Path], typer.Option(help="Listener's chain, PEM.")] = None,  # noqa: UP045
-    tls_key: Annotated[Optional[Path], typer.Option(help="Its private key.")] = None,  # noqa: UP045
-    services_ca: Annotated[Optional[Path], typer.Option(help="CA of remote services.")] = None,  # noqa: UP045
-    services_cert: Annotated[Optional[Path], typer.Option(help="Envoy's own, for them.")] = None,  # noqa: UP045
-    services_key: Annotated[Optional[Path], typer.Option(help="Its private key.")] = None,  # noqa: UP045
-    watch: Annotated[bool, typer.Option(help="Render again at every good edit.")] = False,
-    policy_from: Annotated[
-        PolicyFrom,
-        typer.Option("--policy", help="From --policies, or the bundles of tollhouse policy."),
-    ] = PolicyFrom.DIRECTORY,
-    policy_redis_url: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Where the bundles are. [default: the environment's REDIS_URL]"),
-    ] = None,
-    policy_public_key: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Option(help="What verifies bundles; repeatable."),
-    ] = None,
-    policy_cache: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="The last good bundle is kept here; a file a process."),
-    ] = None,
-    envoy_admin: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="host:port to ask whether Envoy took it; exit status 1 if not."),
-    ] = None,
-) -> None:
-    """Write everything Envoy runs from: bootstrap, routes, clusters, secrets' places, Lua."""
-    from tollhouse.rendering import (  # noqa: PLC0415 - takes a second to import
-        Address,
-        EnvoySettings,
-        RenderError,
-        ServicesTls,
-        TlsFiles,
-    )
-    from tollhouse.rendering.command import (  # noqa: PLC0415
-        Rendering,
-        render_once,
-        render_watching,
-    )
-    from tollhouse.serving.source import SourceError, SourceOptions, open_source  # noqa: PLC0415
-
-    if (tls_cert is None) != (tls_key is None):
-        _fail(_INCOMPLETE_TLS)
-    if len({option is None for option in (services_ca, services_cert, services_key)}) > 1:
-        _fail("--services-ca, --services-cert and --services-key go together: give all three")
-    source = SourceOptions(
-        kind=policy_from,
-        directory=policies,
-        redis_url=policy_redis_url,
-        public_keys=policy_public_key or [],
-        cache=policy_cache,
-    )
-    try:
-        settings = EnvoySettings(
-            authz=Address.parse(authz),
-            ratelimit=Address.parse(ratelimit),
-            access_log=access_log,
-            listen=Address.parse(listen),
-            admin=Address.parse(admin),
-            tls=TlsFiles(tls_cert, tls_key) if tls_cert and tls_key else None,
-            services_tls=ServicesTls(services_ca, TlsFiles(services_cert, services_key))
-            if services_ca and services_cert and services_key
-            else None,
-        )
-        run = render_watching if watch else render_once
-        asked = f"http://{envoy_admin}" if envoy_admin else None
-        found = open_source(source)
-        taken = run(Rendering(found, settings, out_dir, seen_as or out_dir, asked), _say)
-    except (RenderError, PolicyError, SourceError, OSError) as error:
-        _fail(str(error))
-    raise typer.Exit(0 if taken else 1)
+app.command()(render)
 
 
 @app.command()
@@ -291,12 +189,12 @@ def status(  # noqa: PLR0913, PLR0917 - one option each
             there = ask.places_of(run_dir)
             places = replace(there, policies=policies or there.policies)
     except ask.NothingToAsk as error:
-        _fail(str(error))
+        fail(str(error))
     report = ask.ask(places)
     if format_ is Format.json:
-        _say(json.dumps(report.to_json(), indent=2))
+        say(json.dumps(report.to_json(), indent=2))
     else:
-        _say("\n".join(screen.lines(report)))
+        say("\n".join(screen.lines(report)))
     raise typer.Exit(0 if report.all_well else 1)
 
 
@@ -328,16 +226,7 @@ def _local_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        _fail(f"{error.name} is not installed: pip install 'tollhouse[local]'")
-
-
-def _say(text: str) -> None:
-    out.print(text, markup=False)
-
-
-def _fail(message: str) -> NoReturn:
-    err.print(f"[red]error:[/red] {escape(message)}")
-    raise typer.Exit(1)
+        fail(f"{error.name} is not installed: pip install 'tollhouse[local]'")
 
 
 def main() -> None:

@@ -10,21 +10,18 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from tollhouse import keys as key_material
+from tollhouse.terminal import err, fail, out
 
 if TYPE_CHECKING:
     from tollhouse.keyring.actions import Done
 
 keys = typer.Typer(help="Internal keys.", no_args_is_help=True)
 
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 Policies = Annotated[Path, typer.Option(help="The policy tree.", file_okay=False)]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="Its name in policy and logs.")]
@@ -81,12 +78,12 @@ def keys_new(  # noqa: PLR0913, PLR0917 - one option each
     from tollhouse.stanza import StanzaError, key_entry, key_stanza  # noqa: PLC0415
 
     if (team is None) != (project is None):
-        _fail("--team and --project go together: give both")
+        fail("--team and --project go together: give both")
     models = [each.strip() for each in (allowed_models or "").split(",") if each.strip()]
     try:
         entry = key_entry(key_id, env, _moment(expires, future=True), models, owner)
     except StanzaError as error:
-        _fail(str(error))
+        fail(str(error))
     if team is not None and project is not None:
         with _edits():
             done = actions.new(policies, team, project, file, entry)
@@ -211,7 +208,7 @@ def keys_identify(policies: Policies = _POLICIES, as_json: AsJson = False) -> No
     # Never an argument: those are in the shell's history and in the list of processes.
     text = getpass.getpass("Key: ") if sys.stdin.isatty() else sys.stdin.read()
     if not text.strip():
-        _fail("no key on standard input")
+        fail("no key on standard input")
     with _edits():
         snapshot = load_snapshot(policies)
     found = identify.identify(snapshot, text.strip(), _now().timestamp())
@@ -266,10 +263,10 @@ def _moment(text: str | None, *, future: bool) -> date | None:
     try:
         when = moments.moment(text, now)
     except moments.MomentError as error:
-        _fail(str(error))
+        fail(str(error))
     day = when.date() if isinstance(when, datetime) else when
     if future and day.year >= 2000 and day < now.date():
-        _fail(f"'{text}' is past")
+        fail(f"'{text}' is past")
     return when
 
 
@@ -282,13 +279,8 @@ def _edits() -> Iterator[None]:
     try:
         yield
     except (EditError, MomentError, PolicyError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _print_json(value: Any) -> None:
     out.print(json.dumps(value, indent=2, ensure_ascii=False), markup=False)
-
-
-def _fail(message: str) -> NoReturn:
-    err.print(f"[red]error:[/red] {escape(message)}")
-    raise typer.Exit(1)

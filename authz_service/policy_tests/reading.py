@@ -99,11 +99,12 @@ class _Reader:
         except (OSError, UnicodeDecodeError):
             self.problems.append(PolicyProblem(str(path), 1, 1, "not a file that can be read"))
             return None
-        data, problems = document.read()
-        if not problems and data is None:
+        read = document.read()
+        problems = read.problems
+        if not problems and read.data is None:
             problems = [document.problem((), "the file is empty")]
         self.problems += problems
-        return None if problems else (document, data)
+        return None if problems else (document, read.data)
 
     def _test(self, document: Document, index: int, test: PolicyTest) -> ReadTest:
         place = _Place(self._policy, document, index, self.problems)

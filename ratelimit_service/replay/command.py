@@ -7,8 +7,6 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from rich.console import Console
-
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import SettleOutcome
@@ -19,9 +17,7 @@ from tollhouse.access_log import logs
 from tollhouse.access_log.progress import progress
 from tollhouse.money import format_usd, nano_to_usd
 from tollhouse.policy.compiler import load_snapshot
-
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+from tollhouse.terminal import err, out
 
 _DEADLINE_SECONDS = 5.0  # of a trip to Redis: nobody waits for a batch
 _PATIENCE_SECONDS = 30.0

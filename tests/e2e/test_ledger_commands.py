@@ -168,11 +168,11 @@ def test_a_mistake_is_answered_with_what_is_wrong(
 
 
 def test_a_redis_that_is_away_is_an_error_that_says_what_to_do(policies: Path) -> None:
-    where = ("--policies", str(policies), "--redis-url", "redis://127.0.0.1:1/0")
+    where = ("--policies", str(policies), "--redis-url", "redis://me:secret@127.0.0.1:1/0")
     shown = ledger("show", "web", *where, status=1)
     assert shown.stderr == (
-        "error: the store is unavailable (ConnectionError): run it again when Redis is back; "
-        "what was settled is settled.\n"
+        "error: the store is unavailable (ConnectionError) at redis://127.0.0.1:1/0"
+        " (--redis-url): run it again when Redis is back.\n"
     )
 
 

@@ -87,7 +87,8 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def test_up_json_says_where_everything_is(example: Gateway) -> None:
     up: dict[str, Any] = json.loads((example.run_dir / "up.json").read_text())
     assert set(up) == {
-        *("endpoint", "admin_endpoint", "metrics", "access_log", "policies", "keys", "simulator")
+        *("endpoint", "admin_endpoint", "metrics", "access_log", "policies", "redis_url", "keys"),
+        "simulator",
     }
     assert up["keys"] == DEMO_KEYS
     assert set(up["metrics"]) == {"authz_service", "ratelimit_service", "envoy"}
@@ -98,6 +99,22 @@ def test_up_json_says_where_everything_is(example: Gateway) -> None:
         answer = example.http.get("/v1/models", headers={"x-api-key": key})
         assert answer.status_code == 200 and answer.json()["data"]
     assert Path(up["access_log"]).parent == example.run_dir
+
+
+def test_the_ledger_of_the_gateway_that_runs_here_is_found(example: Gateway) -> None:
+    words = ("ledger", "show", "marketing", "--policies", example.up["policies"], "--json")
+    environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+    (example.run_dir.parent / ".run").symlink_to(example.run_dir)
+    shown = subprocess.run(
+        [sys.executable, "-m", "tollhouse", *words],
+        cwd=example.run_dir.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert {state["scope"] for state in json.loads(shown.stdout)} >= {"team", "org"}
 
 
 def test_the_curl_that_it_prints_works_as_pasted(example: Gateway) -> None:

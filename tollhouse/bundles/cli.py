@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from rich.console import Console
+
+from tollhouse.terminal import err, fail, out
 
 if TYPE_CHECKING:
     from tollhouse.bundles.commands import Outcome
@@ -18,8 +19,6 @@ policy = typer.Typer(
     no_args_is_help=True,
 )
 
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 CONFLICT_STATUS = 3
 
@@ -154,13 +153,8 @@ def _explained() -> Iterator[None]:
     except PolicyError as error:
         for problem in error.problems:
             err.print(str(problem), markup=False)
-        _fail(f"{len(error.problems)} problem(s): nothing was published.")
+        fail(f"{len(error.problems)} problem(s): nothing was published.")
     except PublishConflict as error:
-        _fail(str(error), CONFLICT_STATUS)
+        fail(str(error), CONFLICT_STATUS)
     except (BundleError, ValueError) as error:
-        _fail(str(error))
-
-
-def _fail(message: str, status: int = 1) -> NoReturn:
-    err.print(f"error: {message}", markup=False)
-    raise typer.Exit(status)
+        fail(str(error))

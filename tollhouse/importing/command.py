@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
-from rich.console import Console
+
+from tollhouse.terminal import err, fail, say
 
 importer = typer.Typer(
     help="Policy trees from the configuration of other gateways.", no_args_is_help=True
 )
-
-out_console = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 @importer.callback()
@@ -49,19 +47,14 @@ def litellm(
     try:
         done = import_litellm(config, keys or [], out)
     except (ExportError, OutputExists, SourceError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     if format_ == "json":
         data = as_data(done.carried, done.notes, str(out), done.problems)
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
     else:
-        out_console.print(summary(done.carried, done.notes), markup=False)
+        say(summary(done.carried, done.notes))
     for problem in done.problems:
         err.print(problem, markup=False)
     if done.problems:
         err.print(f"{len(done.problems)} problem(s): edit {out}, then `tollhouse check {out}`.")
         raise typer.Exit(1)
-
-
-def _fail(message: str) -> NoReturn:
-    err.print(f"error: {message}", markup=False)
-    raise typer.Exit(1)

@@ -48,6 +48,7 @@ class Gateway:
         self._run = RunDir(settings.run_dir.resolve())
         self._children = Children(self._run.logs)
         self._simulator: str | None = None
+        self._redis_url: str | None = None
         self._metrics: dict[str, str] = {}
         self._admin: envoy.Admin | None = None
         self._confirmation: Confirmation | None = None
@@ -76,7 +77,7 @@ class Gateway:
         ports.require_free(self._settings.port)
         for stale in self._run.root.glob("*.ready.json"):
             stale.unlink()
-        redis_url = await self._start_redis()
+        redis_url = self._redis_url = await self._start_redis()
         counting = ("--redis-url", redis_url, "--state-dir", str(self._run.ratelimit_state))
         services = [self._service("authz"), self._service("ratelimit", *counting)]
         self._simulator, *_ = await asyncio.gather(self._start_simulator(), *services)
@@ -231,6 +232,8 @@ class Gateway:
             "metrics": {**self._metrics, "envoy": f"{self._admin.url}/stats/prometheus"},
             "access_log": str(self._run.access_log),
             "policies": str(self._settings.policies.resolve()),
+            # The address of another's may hold its password.
+            "redis_url": None if self._settings.redis_url else self._redis_url,
             "keys": {name: key for name, key in demo.DEMO_KEYS.items() if _is_demo(known, name)},
             "simulator": self._simulator,
         }

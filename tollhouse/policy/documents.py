@@ -59,6 +59,19 @@ class Marks:
     keys: dict[Path, Mark] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file holds: dict, list, str, int, Decimal, bool, date, datetime, None.
+
+    `unread` is where it has values that are written as they may not be. If nothing could be read,
+    `data` is None.
+    """
+
+    data: Any
+    problems: list[PolicyProblem]
+    unread: frozenset[Path]
+
+
 @dataclass
 class Document:
     """A file as it was read; `file` is the name used in problems.
@@ -71,11 +84,11 @@ class Document:
     text: str = ""
     removed: frozenset[Path] = frozenset()
 
-    def read(self) -> tuple[Any, list[PolicyProblem]]:
-        """Its data (dict, list, str, int, Decimal, bool, date, datetime, None) and what is wrong:
-        all problems, not the first. The data of a file with problems has holes."""
+    def read(self) -> Reading:
+        """Its data and what is wrong: all problems, not the first."""
         reader = _Reader(self)
-        return reader.read(), reader.problems
+        data = reader.read()
+        return Reading(data, reader.problems, frozenset(reader.unread))
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> PolicyProblem:
         """A problem with the value at `path` or the nearest thing around it that is written."""
@@ -138,6 +151,7 @@ class _Unreadable(Exception):
 class _Reader:
     def __init__(self, document: Document, marks: Marks | None = None) -> None:
         self.problems: list[PolicyProblem] = []
+        self.unread: set[Path] = set()
         self._document = document
         self._marks = marks
         self._depth = 0
@@ -186,15 +200,19 @@ class _Reader:
     def _add(self, mark: Any, message: str) -> None:
         self.problems.append(self._document.problem_at(_mark(mark), message))
 
+    def _leave_out(self, path: Path, event: Any, message: str) -> None:
+        self.unread.add(path)
+        self._add(event.start_mark, message)
+
     def _value(self, event: Any, path: Path) -> Any:
         if self._marks is not None:
             self._marks.values[path] = _mark(event.start_mark)
         if event.anchor is not None:
-            self._add(event.start_mark, _ANCHOR)
+            self._leave_out(path, event, _ANCHOR)
         if getattr(event, "tag", None) is not None:
-            self._add(event.start_mark, _TAGGED)
+            self._leave_out(path, event, _TAGGED)
         if isinstance(event, ScalarEvent):
-            return self._scalar(event)
+            return self._scalar(event, path)
         if isinstance(event, MappingStartEvent | SequenceStartEvent):
             return self._collection(event, path)
         return None
@@ -220,7 +238,7 @@ class _Reader:
         first: dict[str, Any] = {}
         while not isinstance(event := next(self._events), MappingEndEvent):
             if wrong := _wrong_key(event, first):
-                self._add(event.start_mark, wrong)
+                self._leave_out((*path, getattr(event, "value", "")), event, wrong)
                 self._skip_pair(event, path)
                 continue
             key = event.value
@@ -235,13 +253,13 @@ class _Reader:
             self._collection(key, (*path, -1))
         self._value(next(self._events), (*path, -1))
 
-    def _scalar(self, event: Any) -> Any:
+    def _scalar(self, event: Any, path: Path) -> Any:
         try:
             return _SCALARS[_kind(event)](event.value)
         except KeyError:
-            self._add(event.start_mark, _TAGGED)
+            self._leave_out(path, event, _TAGGED)
         except ValueError as error:
-            self._add(event.start_mark, str(error))
+            self._leave_out(path, event, str(error))
         return None
 
 

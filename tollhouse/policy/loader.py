@@ -6,14 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from tollhouse.policy.documents import Document
 from tollhouse.policy.files import KeysFile, ModelsFile, OrgFile, ProvidersFile, TeamFile
 from tollhouse.policy.mending import mended
 from tollhouse.policy.problems import PolicyError, PolicyProblem
 from tollhouse.policy.tree import M, PolicyTree, Source
-from tollhouse.policy.wording import problems_of
 
 _ORG, _PROVIDERS, _MODELS = "org.yaml", "providers.yaml", "models.yaml"
 _ROOT_FILES = (_ORG, _PROVIDERS, _MODELS)
@@ -156,18 +153,17 @@ class _Loading:
         return None
 
     def _parsed(self, document: Document, model: type[M]) -> Source[M] | None:
-        data, problems = document.read()
-        if not problems and data is None:
-            problems = [document.problem((), "the file is empty")]
-        if not problems:
-            try:
-                return Source(model.model_validate(data), document, _digest(data))
-            except ValidationError as error:
-                self._problems += problems_of(document, model, error)
-                left = mended(document, data, model, error)
-                return Source(*left) if left else None
-        self._problems += problems
-        return None
+        read = document.read()
+        self._problems += read.problems
+        if read.data is None and not read.problems:
+            self._problems.append(document.problem((), "the file is empty"))
+        if read.data is None:
+            return None
+        left = mended(document, read, model)
+        self._problems += left.problems
+        if left.model is None:
+            return None
+        return Source(left.model, left.document, _digest(read.data))
 
 
 def _kind(name: str) -> str:

@@ -41,10 +41,15 @@ _RANGE = {
 def problems_of(
     document: Document, model: type[BaseModel], error: ValidationError
 ) -> list[PolicyProblem]:
-    """One problem for each finding, at the position of what it is about."""
+    """One problem for each finding, at the position of what it is about; none for the lack of what
+    was removed from the document."""
     # Neither urls nor inputs: a message must not be able to carry a secret.
     details = error.errors(include_url=False)
-    return [_problem(document, model, detail) for detail in details]
+    return [
+        _problem(document, model, detail)
+        for detail in details
+        if document.as_written(detail["loc"]) not in document.removed
+    ]
 
 
 def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -> PolicyProblem:

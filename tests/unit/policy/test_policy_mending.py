@@ -89,6 +89,9 @@ INSIDE = [
     Edit("teams__web", "2099-01-01", "never", "teams/web.yaml:6:116: 'expires' must be a date"),
     Edit("teams__web", "  shop:", "  shop:\n    owner: 5", "teams/web.yaml:9:5: unknown field"),
     Edit("teams__web", "keys: []", "keys: 5", "teams/web.yaml:10:11: 'keys' must be a list"),
+    Edit("teams__web", "2099-01-01", "2099-02-31", "teams/web.yaml:6:116: there is no such date"),
+    Edit("teams__web", "team: web", "team: web\nowner: a\nowner: b", "teams/web.yaml:3:1: 'owner"),
+    Edit("models", "[inhouse]", "!x [inhouse]", "models.yaml:4:46: tags (!) are not used here"),
     Edit("keys__shop", "2099-01-01", "never", "keys/shop.yaml:4:112: 'expires' must be a date"),
     Edit("keys__shop", "id: shop-1, ", "", "keys/shop.yaml:4:5: the field 'id' is missing"),
 ]

@@ -405,6 +405,7 @@ def test_the_problems_of_all_files_are_reported_together_in_order(tmp_path: Path
         load_snapshot(tmp_path)
     assert [(each.file, each.line) for each in caught.value.problems] == [
         ("models.yaml", 1),
+        ("org.yaml", 1),
         ("org.yaml", 3),
         ("teams/web.yaml", 1),
         ("teams/web.yaml", 2),

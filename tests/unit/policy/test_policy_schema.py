@@ -44,10 +44,10 @@ def plain(value: Any) -> Any:
 
 
 def refuses(name: str, text: str) -> bool:
-    data, problems = Document(name, text).read()
-    assert not problems
+    read = Document(name, text).read()
+    assert not read.problems
     validator = Draft7Validator(schema_of(kind_of(name)))
-    return not validator.is_valid(plain(data))
+    return not validator.is_valid(plain(read.data))
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -225,6 +225,12 @@ def felt(snapshot: Snapshot) -> Data:
             team.name: (team.owner, team.limits, _stated(team.env_limits))
             for team in snapshot.teams.values()
         },
+        # Those of an environment in which a project has no key are for the next one.
+        "projects": {
+            (team.name, project.name): _stated(project.env_limits)
+            for team in snapshot.teams.values()
+            for project in team.projects.values()
+        },
     }
 
 

@@ -85,10 +85,10 @@ def _edit(
 
 
 def _data(text: str, path: Path) -> Any:
-    data, problems = Document("", text).read()
-    if problems:
+    read = Document("", text).read()
+    if read.problems:
         raise EditError(_unclear(path))
-    return data
+    return read.data
 
 
 def _unclear(path: Path) -> str:
