@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ratelimit_service.answers import duration, scope_words
-from ratelimit_service.ledger.types import ScopeState
+from ratelimit_service.ledger.types import NO_LIMITS, ScopeState
 from tollhouse.money import format_usd
 
 
 def describe(state: ScopeState) -> Iterator[str]:
     """The scope, and a line for each of its counters: what is used, of what, until when."""
     yield scope_words(state.slot, state.scope)
-    yield f"  last minute: {_minute(state)}"
+    # Where an org or a model has no limit, calls count when they end, and in no minute.
+    is_reserved_in = state.slot.kind == "team" or state.limits != NO_LIMITS
+    if is_reserved_in:
+        yield f"  last minute: {_minute(state)}"
     yield f"  today, {state.periods.day}: {_today(state)}"
-    yield f"  running: {_running(state)}"
+    if is_reserved_in:
+        yield f"  running: {_running(state)}"
     yield f"  spent: {_spent(state)}"
 
 

@@ -174,9 +174,8 @@ class PartCompiler:
         return {sha256: moment for sha256, moment in moments.items() if moment is not None}
 
     def _blocked_at(self, key: KeyFile, levels: Iterable[Level]) -> BlockedAt | None:
-        if key.sha256 in self._common.refused_hashes:
-            return "demo"
-        return next((level.blocked_at for level in levels if level.blocked_at), None)
+        demo: BlockedAt | None = "demo" if key.sha256 in self._common.refused_hashes else None
+        return next((level.blocked_at for level in levels if level.blocked_at), demo)
 
     def _model_limits(self, place: Place, access: AccessFile) -> Mapping[str, Limits]:
         for name in access.model_limits:

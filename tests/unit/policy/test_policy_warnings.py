@@ -164,3 +164,34 @@ def test_warnings_of_many_keys_are_timed(tmp_path: Path):
     begun = time.perf_counter()
     assert warnings_of(tree, snapshot, NOW) == []
     print(f"\nwarnings of 2001 keys: {time.perf_counter() - begun:.3f} s")
+
+
+BELOW = "is below one call of 'small', which reserves 0.002458 USD"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        (
+            "models",
+            "model: gpt-4o-mini",
+            "model: gpt-4o-mini\n    limits: {monthly_spend_usd: 0.001}",
+            f"monthly_spend_usd of the model 'small' {BELOW}",
+        ),
+        (
+            "teams__web",
+            "  site:\n",
+            "  site:\n    model_limits: {small: {weekly_spend_usd: 0.001}}\n",
+            f"weekly_spend_usd for 'small' of the project 'site' {BELOW}",
+        ),
+    ],
+    ids=["model", "model_limits"],
+)
+def test_a_budget_below_one_call_is_told_wherever_it_is_written(
+    file: str, old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    text = {"teams__web": team(team_lines="owner: leads"), **QUIET}[file]
+    assert old in text
+    warned = found(tmp_path, **{file: text.replace(old, new, 1)})
+    assert [each.code for each in warned] == ["budget-below-one-call"]
+    assert warned[0].message.startswith(message)

@@ -56,6 +56,15 @@ def test_a_scope_that_nobody_uses_and_nothing_limits_is_told_in_zeros() -> None:
     ]
 
 
+def test_of_a_model_without_a_limit_only_what_ended_is_told() -> None:
+    counted = replace(STATE, slot=Slot("alias", "small"), scope="alias", limits=NO_LIMITS)
+    assert list(describe(counted)) == [
+        "model small",
+        "  today, 2026-11-24: 40 requests, 2,000 tokens settled",
+        "  spent: $1.00 today, $2.00 in 2026-W48, $12.34 in 2026-11",
+    ]
+
+
 def test_a_soft_budget_is_called_one() -> None:
     soft = replace(STATE, limits=replace(STATE.limits, budget_mode="soft"))
     assert list(describe(soft))[-1].endswith("in 2026-11 (soft budget)")

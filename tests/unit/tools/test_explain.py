@@ -263,7 +263,7 @@ def test_a_key_typed_instead_of_an_id_is_refused_and_not_repeated(
 
 
 def test_a_policy_that_would_not_be_taken_is_told_with_its_problems(policies: Path):
-    (policies / "org.yaml").write_text("org: [a\n")
+    (policies / "org.yaml").write_text("org: [a]\nenvironments: {prod: {}, staging: {}}\n")
     shown = explain(policies, "web-1")
     assert (shown.code, shown.out) == (2, "")
     assert shown.err.splitlines() == [

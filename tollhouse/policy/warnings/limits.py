@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from tollhouse.money import Price, Usage, usd_to_nano
+from tollhouse.money import Usage, usd_to_nano
 from tollhouse.policy.compiled import Alias
 from tollhouse.policy.files import AccessFile, LimitsFile
-from tollhouse.policy.warnings.view import Node, View, Warned
+from tollhouse.policy.warnings.view import Node, View, Warned, warned
 
 _FIELDS = tuple(name for name in LimitsFile.model_fields if name != "budget_mode")
+_BELOW = "budget-below-one-call"
 _SPEND = tuple(name for name in _FIELDS if name.endswith("_usd"))
 
 
@@ -18,9 +19,10 @@ def warnings_of(view: View) -> Iterator[Warned]:
     for node in view.nodes:
         if node.rules.limits.model_fields_set:
             yield from _above_parent(node)
-            yield from _below_one_call(view, node)
+            yield from _of_level(view, node)
         if isinstance(node.rules, AccessFile) and node.rules.model_limits:
             yield from _model_limits(view, node, node.rules)
+    yield from _of_models(view)
 
 
 def _above_parent(node: Node) -> Iterator[Warned]:
@@ -45,22 +47,35 @@ def _model_limits(view: View, node: Node, rules: AccessFile) -> Iterator[Warned]
                 message = f"{name} for '{alias}' is larger than the {level} of {node.where}"
                 path = ("model_limits", alias, name)
                 yield node.warn("model-limit-above-level", message, *path)
+        for name, said in _below_one_call(view, limits, {alias}):
+            message = f"{name} for '{alias}' of {node.where} {said}"
+            yield node.warn(_BELOW, message, "model_limits", alias, name)
 
 
-def _below_one_call(view: View, node: Node) -> Iterator[Warned]:
-    limits = node.rules.limits
+def _of_level(view: View, node: Node) -> Iterator[Warned]:
+    for name, said in _below_one_call(view, node.rules.limits, view.models(node)):
+        yield node.warn(_BELOW, f"{name} of {node.where} {said}", "limits", name)
+
+
+def _of_models(view: View) -> Iterator[Warned]:
+    document = view.tree.models.document
+    for alias, file in view.tree.models.model.models.items():
+        for name, said in _below_one_call(view, file.limits, {alias}):
+            message = f"{name} of the model '{alias}' {said}"
+            yield warned(document, _BELOW, message, ("models", alias, "limits", name))
+
+
+def _below_one_call(
+    view: View, limits: LimitsFile, aliases: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """The hard budgets that one call of some of these is above, and what to say of them."""
     for name in _SPEND if limits.budget_mode == "hard" else ():
         budget = getattr(limits, name)
-        if budget is None:
-            continue
-        for alias in sorted(view.models(node)):
+        for alias in sorted(aliases) if budget is not None else ():
             cost = _bound(view.snapshot.aliases[alias], view)
             if cost > usd_to_nano(budget):
-                message = (
-                    f"{name} of {node.where} is below one call of '{alias}', which reserves"
-                    f" {cost / 1e9:.6f} USD for its output unless it asks for less"
-                )
-                yield node.warn("budget-below-one-call", message, "limits", name)
+                reserved = f"{cost / 1e9:.6f} USD for its output unless it asks for less"
+                yield name, f"is below one call of '{alias}', which reserves {reserved}"
                 break
 
 
@@ -68,8 +83,4 @@ def _bound(alias: Alias, view: View) -> int:
     if alias.price is None or "chat/completions" not in alias.endpoints:
         return 0
     output = alias.max_output_tokens or view.snapshot.org.default_max_output_tokens
-    return _cost(alias.price, Usage(0, output))
-
-
-def _cost(price: Price, usage: Usage) -> int:
-    return price.cost(usage)
+    return alias.price.cost(Usage(0, output))
