@@ -6,6 +6,7 @@ every other refusal is made, and logged, under a known key.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from tollhouse import contract, keys
@@ -27,6 +28,8 @@ CLOSED_ENDPOINTS = frozenset(
 
 # Parameters by which a provider may answer with another model (LiteLLM's, OpenRouter's).
 OTHER_MODELS = ("fallbacks", "models")
+
+_A_KEY = re.compile(rf"(?:{'|'.join(map(re.escape, KEY_PREFIXES))})[A-Za-z0-9_-]{{12,}}")
 
 REPLACED = "before it was rotated"
 """In the message of `key_expired`: what expired is not the key, but one that it replaced."""
@@ -203,7 +206,7 @@ def _open_endpoints() -> str:
 
 def _shown(call: Call, sent: str) -> str:
     # People paste their key where a path or a model belongs; a message goes to the log.
-    text = sent.replace(call.api_key, "…") if call.api_key else sent
+    text = _A_KEY.sub("…", sent.replace(call.api_key, "…") if call.api_key else sent)
     return text if len(text) <= 80 else text[:80] + "…"
 
 

@@ -20,6 +20,23 @@ local function without_query(path)
   return path:match("^[^?]*")
 end
 
+local SHORTEST_KEY = 16
+
+local function hidden(prefix, rest)
+  return prefix .. (#prefix + #rest < SHORTEST_KEY and rest or "…")
+end
+
+-- People paste a key where a path or a name belongs. Ours begin with tlh_, providers' with sk-.
+local function without_keys(text)
+  return (text:gsub("(tlh_)([%w_-]+)", hidden):gsub("%f[%w](sk%-)([%w_-]+)", hidden))
+end
+
+local function hide_keys(headers, name)
+  local sent = headers:get(name)
+  local shown = sent and without_keys(sent)
+  if shown ~= sent then headers:replace(name, shown) end
+end
+
 local function is_json(content_type)
   return content_type ~= nil and content_type:lower():find("^%s*application/json%s*$")
     or content_type ~= nil and content_type:lower():find("^%s*application/json%s*;")
@@ -60,7 +77,8 @@ end
 local function read(handle)
   local headers = handle:headers()
   local method = headers:get(":method")
-  local path = without_query(headers:get(":path"))
+  local path = without_keys(without_query(headers:get(":path")))
+  hide_keys(headers, "user-agent")
   local endpoint = M.endpoints[path]
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set("tollhouse.request", "path", path) -- for the log: rewrite.lua changes the header

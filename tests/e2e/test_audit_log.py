@@ -242,3 +242,26 @@ def test_a_query_is_not_logged(gateway: Gateway) -> None:
     answer = gateway.http.get("/v1/models?key=sk-e2e-in-the-query")
     assert line_of(gateway, answer)["path"] == "/v1/models"
     assert "sk-e2e-in-the-query" not in Path(gateway.up["access_log"]).read_text()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/models/{}", "/v1/{}", "/{}/v1/chat/completions", "/v1/chat/completions%3fkey={}"],
+)
+@pytest.mark.parametrize("name", ["app", None], ids=["with its key", "without a key"])
+def test_a_key_in_the_wrong_place_is_logged_without_its_secret(
+    gateway: Gateway, path: str, name: str | None
+) -> None:
+    ours, theirs = test_key("app"), "sk-proj-e2eInTheWrongPlace0123"
+    for key in (ours, theirs):
+        headers = {"user-agent": f"agent/1 {key}", **(bearer(test_key(name)) if name else {})}
+        answer = httpx.get(
+            f"{gateway.up['endpoint']}{path.format(key)}", headers=headers, trust_env=False
+        )
+        line = line_of(gateway, answer)
+        shown = f"{key[:4] if key is ours else key[:3]}…"
+        assert line["user_agent"] == f"agent/1 {shown}"
+        assert line["path"] == path.format(shown)
+        assert key not in answer.text
+    written = Path(gateway.up["access_log"]).read_text()
+    assert ours not in written and theirs not in written
