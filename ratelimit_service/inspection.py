@@ -66,11 +66,14 @@ async def accept(policies: Path, redis_url: str) -> int:
 async def show_usage(
     team: str, policies: Path, redis_url: str, days: tuple[date, date], form: str
 ) -> None:
-    """The history of a team, as a `form` "csv" or "json". Raises as `show`."""
-    _with_team(load_snapshot(policies), team)
+    """The history of a team, as a `form` "csv" or "json". Raises as `show`, but not of a team that
+    the policy no longer has and that used something then."""
+    snapshot = load_snapshot(policies)
     labels = [day.isoformat() for day in _between(*days)]
     async with open_redis(redis_url, timeout_seconds=_DEADLINE_SECONDS) as client:
         rows = [_row(each) for each in await usage(client, team, labels)]
+    if not rows:
+        _with_team(snapshot, team)
     if form == "json":
         out.print_json(json.dumps(rows))
         return

@@ -32,9 +32,15 @@ function M.of_stream(events, bytes, done, most)
   return min(max(events, ceil(bytes / BYTES_PER_TOKEN)) + (done and 0 or AHEAD), most)
 end
 
--- Output tokens of an answer of which so many bytes have passed.
+-- Output tokens of an answer in one piece, of which so many bytes have passed. A provider generates
+-- it to its end before it sends the first byte, and whether or not anybody waits for it: of one that
+-- did not come whole nobody knows how long it is, so it is as long as was reserved for it.
 function M.of_whole(bytes, done, most)
-  return min(max(ceil(bytes / BYTES_PER_TOKEN), done and 0 or AHEAD), most)
+  local seen = ceil(bytes / BYTES_PER_TOKEN)
+  if done or most == math.huge then
+    return min(max(seen, done and 0 or AHEAD), most)
+  end
+  return most
 end
 
 return M

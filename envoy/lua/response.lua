@@ -101,9 +101,18 @@ local function failed(handle, status, content_type)
   end
 end
 
+-- A reply of our own: a refusal; or the provider closed the connection, and what it had begun is
+-- taken for as little as a stream's beginning. One that took too long (504) was at work all along.
+local function unanswered(handle, status)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  if not metadata:get(NAMESPACE) or status == "504" then return end
+  local _, most = estimate.most(metadata:get("tollhouse.request"), metadata:get("envoy.filters.http.ratelimit"))
+  save(handle, {output_tokens = estimate.of_stream(0, 0, false, most)})
+end
+
 local function read(handle)
   local headers = handle:headers()
-  if not headers:get("x-tollhouse-answered-by") then return end -- a refusal of our own
+  if not headers:get("x-tollhouse-answered-by") then return unanswered(handle, headers:get(":status")) end
   headers:remove("x-tollhouse-answered-by")
   local status, content_type = headers:get(":status"), headers:get("content-type") or ""
   local ok = tonumber(status) < 400

@@ -48,7 +48,10 @@ local function rewrite(handle, provider)
   local most_input, most_output = estimate.most(request, metadata:get("envoy.filters.http.ratelimit"))
   metadata:set("tollhouse.response", "usage_source", "estimated")
   metadata:set("tollhouse.response", "input_tokens", estimate.input(request, most_input))
-  metadata:set("tollhouse.response", "output_tokens", estimate.of_whole(0, false, most_output))
+  local is_stream = request["stream"] == "true"
+  local output = is_stream and estimate.of_stream(0, 0, false, most_output)
+    or estimate.of_whole(0, false, most_output)
+  metadata:set("tollhouse.response", "output_tokens", output)
   headers:replace("x-tollhouse-rewritten", "1")
 end
 

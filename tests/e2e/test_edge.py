@@ -11,7 +11,10 @@ import httpx
 import pytest
 
 from tests.support.gateway import Gateway, test_key
-from tollhouse.rendering.clusters import CLIENT_HEADERS_WITHHELD
+from tollhouse.rendering.clusters import (
+    CLIENT_HEADER_PREFIXES_WITHHELD,
+    CLIENT_HEADERS_WITHHELD,
+)
 
 CHAT = "/v1/chat/completions"
 BODY = b'{"model": "chat", "messages": [{"role": "user", "content": "Say hello"}]}'
@@ -93,6 +96,15 @@ def test_what_is_private_to_the_client_does_not_reach_the_provider(gateway: Gate
     assert names.count("authorization") == 1
     assert received.provider_key_ok
     assert test_key("app") not in str(received.headers)
+
+
+def test_no_header_chooses_an_account_or_a_tier_of_the_provider(gateway: Gateway) -> None:
+    sent = {f"{prefix}anything": "1" for prefix in CLIENT_HEADER_PREFIXES_WITHHELD}
+    assert chat(gateway, {**sent, "x-of-the-client": "1"}).status_code == 200
+    [received] = gateway.received()
+    names = {name.lower() for name, _ in received.headers}
+    assert names & set(sent) == set()
+    assert "x-of-the-client" in names
 
 
 def test_a_query_does_not_reach_the_provider_or_the_log(gateway: Gateway) -> None:

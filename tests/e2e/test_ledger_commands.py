@@ -151,6 +151,13 @@ def test_usage_by_day_key_and_model_is_printed_with_refusals_and_errors(
     assert json.loads(found["broke", "chat"]["refusals"]) == {"budget_exceeded": 1}
 
 
+def test_the_usage_of_a_team_that_is_gone_can_be_read(gateway: Gateway, tmp_path: Path) -> None:
+    heirs = {"teams__web": e2e_policy.TEAM.replace("team: web", "team: heirs")}
+    policies = e2e_policy.write(tmp_path / "policies", **heirs)
+    shown = ledger("usage", "web", *on(gateway, policies)).stdout
+    assert {row["team"] for row in csv.DictReader(io.StringIO(shown))} == {"web"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -35,6 +35,14 @@ def test_an_answer_that_has_not_ended_is_never_less_than_what_was_ahead(
     assert estimate(modules, "of_whole", passed, False, NO_LIMIT) == part
 
 
+def test_an_answer_that_did_not_come_whole_is_taken_for_as_long_as_was_reserved(
+    modules: Modules,
+) -> None:
+    assert estimate(modules, "of_whole", 0, False, 4_096) == 4_096
+    assert estimate(modules, "of_whole", 900, False, 4_096) == 4_096
+    assert estimate(modules, "of_whole", 900, True, 4_096) == 225
+
+
 def test_no_estimate_is_above_the_reservation(modules: Modules) -> None:
     assert estimate(modules, "most", CHAT, {"input_tokens": 7, "output_tokens": 5}) == (7, 5)
     assert estimate(modules, "input", CHAT, 7) == 7

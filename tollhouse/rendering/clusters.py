@@ -80,6 +80,12 @@ CLIENT_HEADERS_WITHHELD = (
     "openai-project",
     "x-forwarded-proto",
 )
+# By these a client would choose an account, a dearer tier or a feature that no bound knows:
+# anthropic-beta's long context, x-goog-user-project, openai-beta, x-vllm-priority.
+CLIENT_HEADER_PREFIXES_WITHHELD = (
+    *("anthropic-", "cf-aig-", "helicone-", "openai-", "x-amz-", "x-goog-", "x-litellm-"),
+    *("x-ms-", "x-portkey-", "x-vllm-"),
+)
 # What tells a client whose account and which limits stand behind its alias.
 PROVIDER_HEADERS_WITHHELD = (
     "server",
@@ -116,8 +122,9 @@ def _matching(prefix: str) -> Mutation:
 
 def _withhold() -> HeaderMutation:
     removed = [Mutation(remove=name) for name in CLIENT_HEADERS_WITHHELD]
+    prefixes = [_matching(prefix) for prefix in CLIENT_HEADER_PREFIXES_WITHHELD]
     marker = Mutation(remove=contract.REWRITTEN_HEADER)
-    return HeaderMutation(mutations=Mutations(request_mutations=[*removed, marker]))
+    return HeaderMutation(mutations=Mutations(request_mutations=[*removed, *prefixes, marker]))
 
 
 def _rewrite(provider: Provider, base_url: str, lua_dir: Path) -> Lua:
