@@ -159,7 +159,7 @@ async def misfortune(running: stack.Stack, faults: dict[str, int], until: float)
 def ledger_contents(url: str) -> dict[str, dict[str, str]]:
     with Redis.from_url(url, decode_responses=True) as redis:
         found: dict[str, dict[str, str]] = {}
-        for name in redis.scan_iter("th:*"):
+        for name in redis.scan_iter("th:{*"):
             is_set = redis.type(name) == "zset"
             found[name] = (
                 dict(redis.zrange(name, 0, -1, withscores=True)) if is_set else redis.hgetall(name)

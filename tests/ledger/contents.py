@@ -12,8 +12,9 @@ _TIMES = ("head", "last")
 
 async def contents(store: Redis) -> Contents:
     """Every key with its fields; sorted sets as member to score. Timestamps of windows left out,
-    and when slots were first used."""
-    names = [name async for name in store.scan_iter("*") if not name.endswith(b":born")]
+    and which slots there are, since when."""
+    beside = (b":born", b":slots")
+    names = [name async for name in store.scan_iter("*") if not name.endswith(beside)]
     pipeline = store.pipeline(transaction=False)
     for name in names:
         if name.endswith(b":leases"):
