@@ -21,7 +21,7 @@ keys of one place. So each slot of the ledger has one tag, in all its keys:
     th:slots                              SET   the tags of all slots that ever were in use
     th:probe                              HASH  what readiness writes; on a cluster th:probe:{N}
 
-`<no>` is the time of the reservation id, in tens of seconds since 1970. The scripts are given
+`<no>` is the time of the reservation id, in half minutes since 1970. The scripts are given
 the first three fixed keys (held, holds, leases) and derive the others from them, with the same tag
 and so in the same place. What is in each is told at the head of scripts/prelude.lua.
 """

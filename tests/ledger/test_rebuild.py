@@ -90,7 +90,7 @@ def claim_of(wanted: Settlement) -> Claim:
 async def forget(store: StoreClient, clock: FakeClock) -> None:
     """What was settled over four days ago is forgotten: keys expire by the real clock, not ours."""
     async for name in store.scan_iter("th:*:done:*"):
-        if int(name.rpartition(b":")[2]) * 10_000_000 < clock.micros - 4 * DAY:
+        if int(name.rpartition(b":")[2]) * 30_000_000 < clock.micros - 4 * DAY:
             await store.delete(name)
 
 

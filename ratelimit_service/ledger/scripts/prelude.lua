@@ -52,7 +52,7 @@ local WINDOW_KEPT_SECONDS = 120 -- an idle window is forgotten; anything above 6
 local DAY_SECONDS = 86400
 local DAY_MS = 1000 * DAY_SECONDS
 local DONE_KEPT_SECONDS = 4 * DAY_SECONDS
-local DONE_TOGETHER_MS = 10000
+local DONE_TOGETHER_MS = 30000
 -- Longer than "done": what is corrected is still there.
 local COUNTERS_KEPT = { day = 8 * DAY_SECONDS, week = 45 * DAY_SECONDS, month = 400 * DAY_SECONDS }
 
@@ -166,8 +166,8 @@ local function id_millis(id)
   return tonumber(string.sub(id, 1, 12), 16)
 end
 
--- Redis stores a hash of few fields compactly: ten seconds of ids take a third of what they would
--- in one hash of a day.
+-- Redis stores a hash of up to 128 fields compactly: half a minute of ids takes a third of what it
+-- would in one hash of a day.
 local function done_key(id)
   return STEM .. "done:" .. whole(math.floor(id_millis(id) / DONE_TOGETHER_MS))
 end
