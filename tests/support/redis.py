@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import secrets
 import signal
 import socket
 import subprocess
@@ -107,7 +108,7 @@ class RedisCluster:
 
     def start(self) -> None:
         """Run it, and return when all nodes agree that it is well."""
-        self.ports = [_free_cluster_port() for _ in range(self.MASTERS)]
+        self.ports = _free_cluster_ports(self.MASTERS)
         for port in self.ports:
             self.start_node(port)
         nodes = [Redis(port=port) for port in self.ports]
@@ -176,29 +177,43 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _free_cluster_port() -> int:
-    # The nodes talk to each other on the port 10,000 above.
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_536:
-            return port
+def _free_cluster_ports(count: int) -> list[int]:
+    # The nodes talk to each other on the port 10,000 above. Linux gives clients those from 32,768
+    # on, so none of these is taken between this look and the node's start, or while it is down.
+    ports: set[int] = set()
+    while len(ports) < count:
+        port = 12_000 + secrets.randbelow(10_000)
+        if _is_free(port) and _is_free(port + 10_000):
+            ports.add(port)
+    return sorted(ports)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 @pytest.fixture(scope="session")
 def redis_cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a cluster that lives as long as the test run."""
-    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
-    cluster.start()
-    yield cluster.url
-    cluster.kill()
+    with _running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster.url
 
 
 @pytest.fixture
 def redis_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
     """A running cluster of this test alone."""
-    cluster = RedisCluster(tmp_path)
-    cluster.start()
-    yield cluster
-    cluster.kill()
+    with _running_cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def _running_cluster(directory: Path) -> Iterator[RedisCluster]:
+    cluster = RedisCluster(directory)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()
