@@ -2,6 +2,8 @@
 -- nothing itself: what it found wrong goes to authz_service, which checks the key first, so that a
 -- stranger learns nothing and every refusal is logged with the key that caused it.
 --
+-- Hides what looks like a key in the path and the user agent, before anything logs them.
+--
 -- Writes  tollhouse.request   strings: path, endpoint, model, stream, include_usage, text_bytes, media_parts,
 --                             max_tokens, n, tools, prediction, unbounded; or error, error_message
 --         tollhouse.body      spans of the top-level members, for rewrite.lua
