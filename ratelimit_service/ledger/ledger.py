@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar, cast
 
 from ratelimit_service.ledger import wire
-from ratelimit_service.ledger.errors import LedgerError
+from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.keys import slot_keys
 from ratelimit_service.ledger.lane import Lanes
 from ratelimit_service.ledger.past import SlotPast
@@ -116,10 +116,20 @@ class Ledger:
     async def settle_in_slots(
         self, settlements: Sequence[Settlement]
     ) -> list[tuple[SettleOutcome, ...]]:
-        """Settle each as `settle_many` does; the outcomes are those of its slots, in order."""
+        """Settle each as `settle_many` does; the outcomes are those of its slots, in order.
+
+        All are tried before it raises: while the org's master is away, say, each team's budget
+        learns what its calls took.
+        """
         outcomes: list[tuple[SettleOutcome, ...]] = []
+        failure: LedgerUnavailable | None = None
         for first in range(0, len(settlements), _SETTLED_AT_ONCE):
-            outcomes += await self._settle_some(settlements[first : first + _SETTLED_AT_ONCE])
+            try:
+                outcomes += await self._settle_some(settlements[first : first + _SETTLED_AT_ONCE])
+            except LedgerUnavailable as error:
+                failure = failure or error
+        if failure:
+            raise failure
         return outcomes
 
     async def sweep(self, slots: Iterable[Slot]) -> int:

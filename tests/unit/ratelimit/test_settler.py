@@ -553,3 +553,33 @@ async def test_a_master_that_is_away_keeps_no_other_teams_entries_waiting(
         print(
             f"\none of three masters away: 800 of 1200 entries settled meanwhile; {tokens} tokens"
         )
+
+
+async def test_a_master_that_is_away_keeps_no_teams_budget_waiting_for_the_org(
+    open_office: Callable[..., Office], redis_cluster: RedisCluster, clock: FakeClock
+) -> None:
+    """Every call counts in its org; holds of teams must not pile up while only that is away."""
+    ledger = Ledger(open_redis(redis_cluster.url), clock=clock)
+    await ledger.ping()
+    at = open_office(ledger)
+    team, org = slot_on(0, "team").name, slot_on(2, "org").name
+    lost = redis_cluster.port_of(f"org:{org}")
+    redis_cluster.kill_node(lost)
+    month = periods_at("UTC", clock.second).month
+    slots = (f"team:{team}|team", f"org:{org}|org~")
+    in_team, in_org = (Slot("team", team), "team", month), (Slot("org", org), "org", month)
+
+    async with running(at.settler):
+        at.settler.take([replace(entry(slots=slots), team=team) for _ in range(600)])
+        for _ in range(2_000):
+            if await ledger.spend(*in_team) == (600 * COST, 0):
+                break
+            await asyncio.sleep(0.01)
+        assert await ledger.spend(*in_team) == (600 * COST, 0)
+        assert at.waiting() == 600
+        redis_cluster.start_node(lost)
+        await at.all_settled()
+    assert await ledger.spend(*in_team) == (600 * COST, 0)
+    assert await ledger.spend(*in_org) == (600 * COST, 0)
+    assert at.tokens("input", team) == 600 * USED.input_tokens
+    await ledger.close()
