@@ -1,10 +1,10 @@
-"""The public demo keys of the example policy tree.
+"""The public demo keys and management token of the example policy tree.
 
 They are printed here for everyone to read, so the compiler blocks them everywhere but under
 `tollhouse up`, which serves on the developer's own machine.
 """
 
-from tollhouse.keys import sha256_hex, with_checksum
+from tollhouse.keys import MANAGEMENT_PREFIX, sha256_hex, with_checksum
 
 DEMO_KEYS: dict[str, str] = {
     key_id: with_checksum(body)
@@ -24,3 +24,12 @@ DEMO_KEYS: dict[str, str] = {
 """Key id to demo key."""
 
 DEMO_HASHES: frozenset[str] = frozenset(sha256_hex(key) for key in DEMO_KEYS.values())
+
+DEMO_TOKENS: dict[str, str] = {
+    "demo-admin": with_checksum("demoAdminTokenOfThePlatformPubl1", MANAGEMENT_PREFIX),
+    "demo-marketing-lead": with_checksum("demoMarketingLeadTokenIsPublic01", MANAGEMENT_PREFIX),
+}
+"""Token id to demo management token."""
+
+DEMO_TOKEN_HASHES: frozenset[str] = frozenset(sha256_hex(token) for token in DEMO_TOKENS.values())
+"""Accepted under `tollhouse up` only."""

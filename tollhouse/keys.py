@@ -7,6 +7,9 @@ mistyped key is told apart from an unknown one without a lookup.
 
 Keys of any other form are accepted by lookup too: only the SHA-256 of a key is compared, so keys
 imported from an earlier gateway keep working.
+
+Management tokens are made the same way and begin with `tlm_`: neither is good for what the other
+is for.
 """
 
 import hashlib
@@ -15,20 +18,21 @@ import string
 import zlib
 
 PREFIX = "tlh_"
+MANAGEMENT_PREFIX = "tlm_"
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _BODY_LENGTH = 32
 _CHECKSUM_LENGTH = 6  # 62**6 > 2**32, so that every CRC-32 fits
 
 
-def generate() -> str:
-    """A new key from the system's random source."""
-    return with_checksum("".join(secrets.choice(_ALPHABET) for _ in range(_BODY_LENGTH)))
+def generate(prefix: str = PREFIX) -> str:
+    """A new key, or management token, from the system's random source."""
+    return with_checksum("".join(secrets.choice(_ALPHABET) for _ in range(_BODY_LENGTH)), prefix)
 
 
-def with_checksum(body: str) -> str:
+def with_checksum(body: str, prefix: str = PREFIX) -> str:
     """The key whose 32 characters between prefix and checksum are `body`."""
-    return f"{PREFIX}{body}{_checksum(body)}"
+    return f"{prefix}{body}{_checksum(body)}"
 
 
 def looks_valid(key: str) -> bool:

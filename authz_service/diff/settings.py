@@ -18,7 +18,8 @@ from authz_service.diff.changes import (
 )
 from authz_service.diff.limits import limits_in_words
 from tollhouse.money import Price, nano_to_usd
-from tollhouse.policy.compiled import Alias, Org, Provider, Secret, Snapshot, Team
+from tollhouse.policy.compiled import Alias, Org, Provider, Snapshot, Team
+from tollhouse.policy.secret import Secret
 
 _ORG = {
     "name": "the org is called {new} instead of {old}",

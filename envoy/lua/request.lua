@@ -28,9 +28,9 @@ local function hidden(prefix, rest)
   return prefix .. (#prefix + #rest < SHORTEST_KEY and rest or "…")
 end
 
--- People paste a key where a path or a name belongs. Ours begin with tlh_, providers' with sk-.
+-- People paste a key where a path or a name belongs. Ours begin with tlh_ or tlm_, providers' with sk-.
 local function without_keys(text)
-  return (text:gsub("(tlh_)([%w_-]+)", hidden):gsub("%f[%w](sk%-)([%w_-]+)", hidden))
+  return (text:gsub("(tl[hm]_)([%w_-]+)", hidden):gsub("%f[%w](sk%-)([%w_-]+)", hidden))
 end
 
 local function hide_keys(headers, name)

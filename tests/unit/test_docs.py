@@ -23,7 +23,7 @@ from tollhouse.bundles.store import BundleStore
 from tollhouse.cli import app
 from tollhouse.decisions import ALLOWED, CODES
 from tollhouse.demo import DEMO_KEYS
-from tollhouse.policy import files
+from tollhouse.policy import files, management_files
 from tollhouse.serving import options
 from tollhouse.serving.bundles import BundleMetrics
 from tollhouse.serving.policy import PolicyMetrics
@@ -237,7 +237,7 @@ def test_the_working_session_uses_a_demo_key_and_the_default_port() -> None:
 def _policy_fields() -> set[str]:
     models = [
         model
-        for model in vars(files).values()
+        for model in (*vars(files).values(), *vars(management_files).values())
         if isinstance(model, type) and issubclass(model, BaseModel) and model is not BaseModel
     ]
     return {name for model in models for name in model.model_fields}

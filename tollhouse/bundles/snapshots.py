@@ -11,6 +11,7 @@ import pydantic_core
 from pydantic import ConfigDict, TypeAdapter
 
 from tollhouse.policy.compiled import Alias, Key, Org, Provider, Snapshot, Team, by_hash
+from tollhouse.policy.management import Management
 
 _DERIVED = "keys_by_hash"
 
@@ -26,6 +27,7 @@ class _Stored:
     aliases: Mapping[str, Alias]
     teams: Mapping[str, Team]
     keys: Mapping[str, Key]
+    management: Management | None = None
 
 
 def encode(snapshot: Snapshot) -> bytes:

@@ -14,7 +14,7 @@ Group = Literal["limits and access", "models", "prices", "routing", "keys and te
 GROUPS: tuple[Group, ...] = get_args(Group)
 """What a note can be about; what may let somebody do more than before comes first."""
 
-_KEY = re.compile(r"(?:sk-|tlh_)[A-Za-z0-9_-]{6,}")
+_KEY = re.compile(r"(?:sk-|tl[hm]_)[A-Za-z0-9_-]{6,}")
 _LONGEST = 400
 
 

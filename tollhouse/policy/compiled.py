@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from tollhouse.money import Price
+from tollhouse.policy.management import Management
+from tollhouse.policy.secret import Secret
 
 Level = Literal["key", "project", "team", "org", "alias"]
 RuleLevel = Literal["key", "project", "team", "org"]
@@ -58,17 +60,6 @@ class Limits:
         """Whether any spend is limited."""
         budgets = (self.daily_spend_nanousd, self.weekly_spend_nanousd, self.monthly_spend_nanousd)
         return any(budget is not None for budget in budgets)
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """Where Envoy finds a provider's key. Python never reads the secret itself.
-
-    `kind` "env": `location` is the name of an environment variable; "file": an absolute path.
-    """
-
-    kind: Literal["env", "file"]
-    location: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +262,7 @@ class Snapshot:
 
     `version` is 12 hex digits of a SHA-256 over the content of all files (comments and layout
     aside), `source` the directory they were read from. `keys_by_hash` has the hashes of keys that
-    a rotation replaced, too. All mappings are read-only.
+    a rotation replaced, too. `management` is None where it is off. All mappings are read-only.
     """
 
     version: str
@@ -282,6 +273,7 @@ class Snapshot:
     teams: Mapping[str, Team]
     keys: Mapping[str, Key]
     keys_by_hash: Mapping[str, Key]
+    management: Management | None = None
 
     def scopes(self, key: Key, alias: Alias) -> tuple[Scope, ...]:
         """The scopes a call counts in: key, project, team, org, alias; then those of key, project

@@ -9,14 +9,17 @@ from zoneinfo import ZoneInfo
 from tollhouse.demo import DEMO_HASHES
 from tollhouse.policy.access import AccessCompiler, Place
 from tollhouse.policy.budgets import problems_of
-from tollhouse.policy.compiled import Alias, Limits, Org, Provider, Secret, Snapshot
+from tollhouse.policy.compiled import Alias, Limits, Org, Provider, Snapshot
 from tollhouse.policy.documents import Document
 from tollhouse.policy.files import ModelFile, OrgFile, ProviderFile
 from tollhouse.policy.incremental import TeamCompiler, Teams
 from tollhouse.policy.limits import compile_limits
 from tollhouse.policy.loader import Loader
+from tollhouse.policy.management import Management
+from tollhouse.policy.management_compiler import Known, compile_management
 from tollhouse.policy.pricing import Pricing, pricing_of
 from tollhouse.policy.problems import PolicyError, PolicyProblem, suggestion
+from tollhouse.policy.secret import Secret
 from tollhouse.policy.selectors import GROUP, TAG, Selectors, UnknownSelectors
 from tollhouse.policy.teams import Common
 from tollhouse.policy.tree import PolicyTree
@@ -76,8 +79,9 @@ class Compiler:
         selectors, problems = selectors_of(tree)
         common = self._common(tree, org, selectors, problems)
         teams, pricings = self._teams.compile(tree, common), _pricings(tree)
-        snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams)
-        problems += [*tree.problems, *_unknown_providers(tree), *teams.problems]
+        management, wrong = _management(tree, teams, common)
+        snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams, management)
+        problems += [*wrong, *tree.problems, *_unknown_providers(tree), *teams.problems]
         # Without the org's environments, who may call a model is not known.
         if "org" not in tree.broken and tree.org.document.is_whole(_ENVIRONMENTS):
             problems += problems_of(tree, snapshot, pricings)
@@ -111,7 +115,23 @@ def _declared(tree: PolicyTree) -> frozenset[str] | None:
     return frozenset({*tree.org.model.environments, *document.lost(_ENVIRONMENTS)})
 
 
-def _snapshot(tree: PolicyTree, org: Org, aliases: dict[str, Alias], teams: Teams) -> Snapshot:
+def _management(
+    tree: PolicyTree, teams: Teams, common: Common
+) -> tuple[Management | None, list[PolicyProblem]]:
+    if tree.management is None:
+        return None, []
+    # A team that is known by name only counts too.
+    names = None if "teams" in tree.broken else {source.model.team for source in tree.teams}
+    return compile_management(tree.management, Known(common.zone, names, teams.keys_by_hash))
+
+
+def _snapshot(
+    tree: PolicyTree,
+    org: Org,
+    aliases: dict[str, Alias],
+    teams: Teams,
+    management: Management | None,
+) -> Snapshot:
     providers = tree.providers.model.providers.items()
     return Snapshot(
         version=tree.version,
@@ -122,6 +142,7 @@ def _snapshot(tree: PolicyTree, org: Org, aliases: dict[str, Alias], teams: Team
         teams=teams.teams,
         keys=teams.keys,
         keys_by_hash=teams.keys_by_hash,
+        management=management,
     )
 
 
@@ -149,7 +170,7 @@ def _provider(name: str, file: ProviderFile) -> Provider:
         name=name,
         dialect=file.dialect,
         base_url=file.base_url,
-        secret=_secret(file.api_key),
+        secret=Secret.named(file.api_key),
         auth_header=file.auth_header,
         auth_prefix="Bearer " if is_bearer else "",
         connect_timeout_seconds=float(file.connect_timeout_seconds),
@@ -157,12 +178,6 @@ def _provider(name: str, file: ProviderFile) -> Provider:
         max_tokens_field=file.max_tokens_field,
         stream_usage=file.stream_usage,
     )
-
-
-def _secret(reference: str) -> Secret:
-    if reference.startswith("file:"):
-        return Secret("file", reference.removeprefix("file:"))
-    return Secret("env", reference.removeprefix("${").removesuffix("}"))
 
 
 def _aliases(tree: PolicyTree, pricings: Mapping[str, Pricing]) -> dict[str, Alias]:

@@ -29,57 +29,60 @@ from tollhouse.policy.compiled import (
 )
 
 _NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_KEY_ID = f"^(?!tlh_|tlm_|sk-){_NAME[1:]}"
 _DATE = "^2[0-9]{3}-[0-9]{1,2}-[0-9]{1,2}([Tt]|[ \\t]+|$)"
 
 
-def _text(pattern: str, *examples: str) -> WithJsonSchema:
+def text_schema(pattern: str, *examples: str) -> WithJsonSchema:
     """What an editor knows of a text: a pattern that is never narrower than the rule."""
     shown = {"examples": list(examples)} if examples else {}
     return WithJsonSchema({"type": "string", "pattern": pattern, **shown})
 
 
-def _number(**bounds: object) -> WithJsonSchema:
+def number_schema(**bounds: object) -> WithJsonSchema:
     return WithJsonSchema({"type": "number", **bounds})
 
 
-Name = Annotated[str, AfterValidator(rules.name), _text(_NAME)]
+Name = Annotated[str, AfterValidator(rules.name), text_schema(_NAME)]
 KeyId = Annotated[
-    str, AfterValidator(rules.key_id), _text(f"^(?!tlh_|sk-){_NAME[1:]}", "website-prod-1")
+    str,
+    AfterValidator(rules.key_id),
+    text_schema(_KEY_ID, "website-prod-1"),
 ]
 AliasName = Annotated[
     str,
     AfterValidator(rules.alias_name),
-    _text("^(?!tag:|group:)[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$"),
+    text_schema("^(?!tag:|group:)[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$"),
 ]
 Line = Annotated[
     str,
     AfterValidator(rules.line),
-    _text(r"^\s*\S([^\r\n\t]{0,198}\S)?\s*$"),
+    text_schema(r"^\s*\S([^\r\n\t]{0,198}\S)?\s*$"),
 ]
 Selector = Annotated[
     str,
     WithJsonSchema({"type": "string", "examples": ["gpt4_*", "tag:cheap", "group:chat", "*"]}),
 ]
-Sha256 = Annotated[str, AfterValidator(rules.sha256), _text("^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, AfterValidator(rules.sha256), text_schema("^[0-9a-f]{64}$")]
 TimeZone = Annotated[
     str,
     AfterValidator(rules.time_zone),
-    _text("^[A-Za-z0-9_+/-]+$", "UTC", "Europe/Berlin", "America/New_York"),
+    text_schema("^[A-Za-z0-9_+/-]+$", "UTC", "Europe/Berlin", "America/New_York"),
 ]
 SecretReference = Annotated[
     str,
     AfterValidator(rules.secret_reference),
-    _text(r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|file:/[^\x00-\x20]+)$", "${OPENAI_API_KEY}"),
+    text_schema(r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|file:/[^\x00-\x20]+)$", "${OPENAI_API_KEY}"),
 ]
 HeaderName = Annotated[
     str,
     AfterValidator(rules.header_name),
-    _text("^[A-Za-z0-9][A-Za-z0-9-]{0,63}$", "authorization", "x-api-key"),
+    text_schema("^[A-Za-z0-9][A-Za-z0-9-]{0,63}$", "authorization", "x-api-key"),
 ]
 BaseUrl = Annotated[
     str,
     AfterValidator(rules.base_url),
-    _text(
+    text_schema(
         r"^https?://([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?"
         r"(/[A-Za-z0-9._~-]+)*/*$",
         "https://api.openai.com/v1",
@@ -89,19 +92,19 @@ BaseUrl = Annotated[
 Expiry = Annotated[
     InstanceOf[date],
     BeforeValidator(rules.expiry),
-    _text(_DATE, "2027-06-30", "2027-06-30T18:00:00Z"),
+    text_schema(_DATE, "2027-06-30", "2027-06-30T18:00:00Z"),
 ]
 ConnectSeconds = Annotated[
     Decimal,
     BeforeValidator(rules.decimal),
     Field(gt=0, le=60),
-    _number(exclusiveMinimum=0, maximum=60),
+    number_schema(exclusiveMinimum=0, maximum=60),
 ]
 IdleSeconds = Annotated[
     Decimal,
     BeforeValidator(rules.decimal),
     Field(gt=0, le=3600),
-    _number(exclusiveMinimum=0, maximum=3600),
+    number_schema(exclusiveMinimum=0, maximum=3600),
 ]
 Metadata = Annotated[
     MetadataValue,
@@ -114,7 +117,7 @@ JsonText = Annotated[
     WithJsonSchema({"type": ["string", "number", "boolean", "array", "object"]}),
 ]
 ParameterName = Annotated[
-    str, AfterValidator(rules.parameter_name), _text(f"^{rules.PARAMETER_PATTERN}$")
+    str, AfterValidator(rules.parameter_name), text_schema(f"^{rules.PARAMETER_PATTERN}$")
 ]
 
 # Redis counts in Lua, whose numbers are doubles: integers are exact below 2**53, which is about
@@ -123,10 +126,10 @@ SpendUsd = Annotated[
     Decimal,
     BeforeValidator(rules.usd),
     Field(le=4_000_000),
-    _number(minimum=0, maximum=4_000_000),
+    number_schema(minimum=0, maximum=4_000_000),
 ]
 PriceUsd = Annotated[
-    Decimal, BeforeValidator(rules.usd), Field(le=10_000), _number(minimum=0, maximum=10_000)
+    Decimal, BeforeValidator(rules.usd), Field(le=10_000), number_schema(minimum=0, maximum=10_000)
 ]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]

@@ -8,12 +8,14 @@ from typing import Any
 
 from tollhouse.policy.documents import Document
 from tollhouse.policy.files import KeysFile, ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.management_files import ManagementFile
 from tollhouse.policy.mending import mended
 from tollhouse.policy.problems import PolicyError, PolicyProblem
 from tollhouse.policy.tree import M, PolicyTree, Source
 
 _ORG, _PROVIDERS, _MODELS = "org.yaml", "providers.yaml", "models.yaml"
-_ROOT_FILES = (_ORG, _PROVIDERS, _MODELS)
+_MANAGEMENT = "management.yaml"
+_ROOT_FILES = (_ORG, _PROVIDERS, _MODELS, _MANAGEMENT)
 _TEAMS, _KEYS = "teams", "keys"
 
 
@@ -88,6 +90,7 @@ class _Loading:
         models = self._source(_MODELS, ModelsFile)
         teams = [self._source(name, TeamFile) for name in names if _is_in(_TEAMS, name)]
         keys = [self._source(name, KeysFile) for name in names if _is_in(_KEYS, name)]
+        managed = self._source(_MANAGEMENT, ManagementFile) if _MANAGEMENT in names else None
         return PolicyTree(
             directory=str(self._directory),
             version=_version(self.sources),
@@ -96,6 +99,7 @@ class _Loading:
             models=models or Source(_NO_MODELS, Document(_MODELS)),
             teams=tuple(team for team in teams if team),
             keys=tuple(file for file in keys if file),
+            management=managed,
             problems=tuple(self._problems),
             broken=frozenset(self._broken),
         )

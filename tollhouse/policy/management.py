@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tollhouse.policy.compiled import Secret
+from tollhouse.policy.secret import Secret
 
 Role = Literal["admin", "platform", "team-lead", "viewer", "auditor"]
 

@@ -20,8 +20,8 @@ from pydantic_core import PydanticCustomError
 from tollhouse.money import usd_to_nano
 from tollhouse.policy.problems import suggestion
 
-KEY_PREFIXES = ("tlh_", "sk-")
-"""How internal keys begin, and those of OpenAI and Anthropic."""
+KEY_PREFIXES = ("tlh_", "tlm_", "sk-")
+"""How internal keys begin, management tokens, and the keys of OpenAI and Anthropic."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
@@ -137,6 +137,22 @@ def base_url(value: str, info: ValidationInfo) -> str:
             " (allow_plain_http: true accepts that)"
         )
     return value.rstrip("/")
+
+
+def sign_on_url(value: str) -> str:
+    """An absolute URL of an identity provider, which Envoy or a browser is sent to."""
+    if _split(value) is None:
+        _refuse("must be a URL such as https://login.example.com/keys, with no user or query")
+    if value.startswith("http:") and not _is_loopback(urlsplit(value).hostname or ""):
+        _refuse("must begin with https://: what comes from there decides who may manage")
+    return value
+
+
+def jwks(value: str) -> str:
+    """Where the keys are that verify JWTs: a URL, or a file."""
+    if value.startswith("file:"):
+        return value if _FILE_SECRET.fullmatch(value) else _refuse("must be file:/absolute/path")
+    return sign_on_url(value)
 
 
 def _split(url: str) -> SplitResult | None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from tollhouse.policy.files import KeysFile, ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.management_files import ManagementFile
 
 FILES: Mapping[str, type[BaseModel]] = {
     "org": OrgFile,
@@ -23,6 +24,7 @@ FILES: Mapping[str, type[BaseModel]] = {
     "models": ModelsFile,
     "team": TeamFile,
     "keys": KeysFile,
+    "management": ManagementFile,
 }
 """The kinds of policy files, by the name of their schema."""
 

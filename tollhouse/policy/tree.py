@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 from tollhouse.policy.documents import Document, Path
 from tollhouse.policy.files import KeysFile, Model, ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.management_files import ManagementFile
 from tollhouse.policy.problems import PolicyProblem
 
 M = TypeVar("M", bound=Model)
@@ -29,8 +30,8 @@ class PolicyTree:
 
     `problems` are those of single files. A file that has any is there without what is wrong in it
     (`Document.removed`), or, if nothing can be made of it, something empty stands in: `broken` has
-    the kinds of these ("org", "providers", "models", "teams"). Nothing is said of what depends on
-    what is not there.
+    the kinds of these ("org", "providers", "models", "teams", "management"). Nothing is said of
+    what depends on what is not there.
     """
 
     directory: str
@@ -40,5 +41,6 @@ class PolicyTree:
     models: Source[ModelsFile]
     teams: tuple[Source[TeamFile], ...]
     keys: tuple[Source[KeysFile], ...] = ()
+    management: Source[ManagementFile] | None = None
     problems: tuple[PolicyProblem, ...] = ()
     broken: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ from envoy_data_plane.envoy.config.core.v3 import DataSource, WatchedDirectory
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import GenericSecret, Secret
 
 from tollhouse.policy.compiled import Provider
-from tollhouse.policy.compiled import Secret as SecretPlace
+from tollhouse.policy.secret import Secret as SecretPlace
 from tollhouse.rendering import messages
 from tollhouse.rendering.settings import TlsFiles
 

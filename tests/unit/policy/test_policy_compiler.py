@@ -10,8 +10,9 @@ from tests.support.policy import KEY_ID, SHA256, TREE, team, write_tree
 from tollhouse.demo import DEMO_KEYS
 from tollhouse.keys import sha256_hex
 from tollhouse.money import Price
-from tollhouse.policy.compiled import Limits, Scope, Secret, Snapshot
+from tollhouse.policy.compiled import Limits, Scope, Snapshot
 from tollhouse.policy.compiler import load_snapshot
+from tollhouse.policy.secret import Secret
 
 EXAMPLE = Path(__file__).parents[3] / "policies"
 

@@ -350,7 +350,7 @@ FILES = [
         "model",
         "models: {}\n",
         "model.yaml:1:1: unknown policy file: a policy is org.yaml, providers.yaml, models.yaml"
-        ", teams/*.yaml and keys/*.yaml",
+        ", management.yaml, teams/*.yaml and keys/*.yaml",
     ),
 ]
 

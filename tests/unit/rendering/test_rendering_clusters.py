@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from lupa.luajit21 import LuaRuntime
 from pydantic import TypeAdapter, ValidationError
 
-from tollhouse.policy.compiled import Provider, Secret
+from tollhouse.policy.compiled import Provider
 from tollhouse.policy.files import Name, ProviderFile
+from tollhouse.policy.secret import Secret
 from tollhouse.rendering import messages
 from tollhouse.rendering.clusters import provider_cluster
 
