@@ -12,6 +12,7 @@ INSTALLED := $(VENV)/.installed
 # What docker-compose.yml renders with, so that the example reads as it runs there.
 EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.1:9901 \
 	--authz unix:/run/tollhouse/authz.sock --ratelimit unix:/run/tollhouse/ratelimit.sock \
+	--console unix:/run/tollhouse/console.sock \
 	--access-log /var/log/tollhouse/access.json \
 	--tls-cert /certs/tls.crt --tls-key /certs/tls.key
 

@@ -25,6 +25,14 @@ REWRITTEN_HEADER: Final = "x-tollhouse-rewritten"
 ANSWERED_HEADER: Final = "x-tollhouse-answered-by"
 POLICY_HEADER: Final = "x-tollhouse-policy"
 
+# Management. Envoy sets both headers; a client's are dropped at its edge.
+MANAGE_PATH: Final = "/manage"
+CLIENT_ADDRESS_HEADER: Final = "x-tollhouse-client-address"
+IDENTITY_HEADER: Final = "x-tollhouse-identity"
+"""The payload of a JWT that Envoy has verified, in base64url."""
+SIGN_ON_COOKIE: Final = "tollhouse_sso"
+"""Holds a JWT of a browser that has signed on."""
+
 GRANT_DESCRIPTORS: Final = ("key_id", "alias", "policy_version")
 REQUEST_DESCRIPTORS: Final = (
     "endpoint",

@@ -49,6 +49,7 @@ CODES: Final[dict[str, Code]] = {
     PROVIDER_ERROR: Code(502, "api_error"),
     "policy_unavailable": Code(503, "api_error"),
     LEDGER_UNAVAILABLE: Code(503, "api_error"),
+    "management_unavailable": Code(503, "api_error"),
     "provider_timeout": Code(504, "api_error"),
 }
 

@@ -38,6 +38,10 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
     ratelimit: Annotated[str, typer.Option(help="unix:/path, or host:port.")] = (
         "unix:/run/tollhouse/ratelimit.sock"
     ),
+    console: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="unix:/path, or host:port, of the console. [default: there is none]"),
+    ] = None,
     access_log: Annotated[Path, typer.Option(help="The audit log.")] = Path("/dev/stdout"),
     tls_cert: Annotated[Optional[Path], typer.Option(help="Listener's chain, PEM.")] = None,  # noqa: UP045
     tls_key: Annotated[Optional[Path], typer.Option(help="Its private key.")] = None,  # noqa: UP045
@@ -96,6 +100,7 @@ def render(  # noqa: PLR0913, PLR0917 - one option each
         settings = EnvoySettings(
             authz=Address.parse(authz),
             ratelimit=Address.parse(ratelimit),
+            console=Address.parse(console) if console else None,
             access_log=access_log,
             listen=Address.parse(listen),
             admin=Address.parse(admin),

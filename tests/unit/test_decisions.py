@@ -93,7 +93,12 @@ def test_where_envoy_sets_the_status_it_is_the_codes() -> None:
     }
     assert statuses == {
         code: CODES[code].status
-        for code in ("policy_unavailable", "ledger_unavailable", "provider_error")
+        for code in (
+            "policy_unavailable",
+            "ledger_unavailable",
+            "management_unavailable",
+            "provider_error",
+        )
     }
 
 

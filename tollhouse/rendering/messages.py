@@ -114,12 +114,12 @@ def upstream_tls(context: UpstreamTlsContext) -> TransportSocket:
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=Any.pack(context))
 
 
-def services_tls(tls: ServicesTls, host: str) -> TransportSocket:
+def services_tls(tls: ServicesTls, host: str, alpn: str = "h2") -> TransportSocket:
     """Mutual TLS to one of our own services."""
     common = CommonTlsContext(
         tls_certificates=[_certificate(tls.client)],
         validation_context=verified_by(tls.ca, host),
-        alpn_protocols=["h2"],
+        alpn_protocols=[alpn],
     )
     return upstream_tls(UpstreamTlsContext(sni=host, common_tls_context=common))
 

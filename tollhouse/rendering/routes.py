@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from envoy_data_plane.envoy.config.core.v3 import DataSource
+from envoy_data_plane.envoy.config.core.v3 import DataSource, HeaderValue, HeaderValueOption
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
+    FilterConfig,
     HeaderMatcher,
     RateLimit,
     RateLimitAction,
@@ -21,9 +22,13 @@ from envoy_data_plane.envoy.config.route.v3 import (
 )
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.envoy.type.metadata.v3 import MetadataKey, MetadataKeyPathSegment
+from envoy_data_plane.google.protobuf import Any
 
 from tollhouse import contract
 from tollhouse.policy.compiled import Org, Provider
+from tollhouse.rendering.management import CLUSTER
+
+EXT_AUTHZ, RATE_LIMIT = "envoy.filters.http.ext_authz", "envoy.filters.http.ratelimit"
 
 # From Envoy's timeout to the settlement of what was cut off; the lease is at least 10.
 _BEFORE_THE_LEASE_SECONDS = 5
@@ -84,6 +89,21 @@ def _to_provider(provider: Provider, org: Org) -> Route:
     )
 
 
+def _to_console() -> Route:
+    """Neither a key nor a limit is asked for: the console asks who it is itself."""
+    off = Any.pack(FilterConfig(disabled=True))
+    address = HeaderValue(
+        key=contract.CLIENT_ADDRESS_HEADER, value="%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+    )
+    return Route(
+        name="manage",
+        match=RouteMatch(path_separated_prefix=contract.MANAGE_PATH),
+        route=RouteAction(cluster=CLUSTER, timeout=timedelta(seconds=60)),
+        typed_per_filter_config=dict.fromkeys((EXT_AUTHZ, RATE_LIMIT), off),
+        request_headers_to_add=[HeaderValueOption(header=address)],
+    )
+
+
 def _no_provider() -> Route:
     # ext_authz does not run at all when no route matches, so this one always must.
     return Route(
@@ -95,12 +115,16 @@ def _no_provider() -> Route:
     )
 
 
-def route_configuration(providers: list[Provider], org: Org) -> RouteConfiguration:
-    """Every provider's route, then the catch-all."""
+def route_configuration(providers: list[Provider], org: Org, *, manage: bool) -> RouteConfiguration:
+    """That of the console if there is one (`manage`), every provider's, then the catch-all."""
     host = VirtualHost(
         name="tollhouse",
         domains=["*"],
-        routes=[*(_to_provider(provider, org) for provider in providers), _no_provider()],
+        routes=[
+            *([_to_console()] if manage else []),
+            *(_to_provider(provider, org) for provider in providers),
+            _no_provider(),
+        ],
         rate_limits=[admission_descriptor()],
     )
     return RouteConfiguration(name="tollhouse", virtual_hosts=[host])

@@ -78,6 +78,7 @@ class ServicesTls:
 class EnvoySettings:
     """Where Envoy listens, where the services are, where the audit log goes.
 
+    `console` is where the management console is, None where there is none.
     `simulated` maps a provider's name to the (base URL, key file) that stand in for it.
     """
 
@@ -88,6 +89,7 @@ class EnvoySettings:
     admin: Address = field(default_factory=lambda: Address("127.0.0.1", 9901))
     tls: TlsFiles | None = None
     services_tls: ServicesTls | None = None
+    console: Address | None = None
     simulated: dict[str, tuple[str, Path]] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -108,7 +110,10 @@ class EnvoySettings:
             raise RenderError(
                 f"Envoy's admin endpoint has no access control: {self.admin.host} is not loopback."
             )
-        for name, address in (("authz", self.authz), ("ratelimit", self.ratelimit)):
+        services = {"authz": self.authz, "ratelimit": self.ratelimit}
+        if self.console:
+            services["console"] = self.console
+        for name, address in services.items():
             if self.services_tls is None and not address.is_loopback:
                 raise RenderError(
                     f"the {name} service at {address.host} is not on this host: use a unix socket, "

@@ -11,7 +11,7 @@ from betterproto2 import Message
 
 from tollhouse.paths import ENVOY_DIR
 from tollhouse.policy.compiled import Provider, Snapshot
-from tollhouse.rendering import clusters, messages, routes, secrets
+from tollhouse.rendering import clusters, management, messages, routes, secrets
 from tollhouse.rendering.settings import Address, EnvoySettings, RenderError
 
 # No provider's name begins so.
@@ -42,10 +42,12 @@ def render(
         "envoy.yaml": _bootstrap(snapshot, settings, directory),
         **_lua(),
         **_secrets(providers, settings),
-        "cds.json": _discovery(_clusters(providers, settings, directory), snapshot.version),
-        "rds.json": _discovery(
-            [routes.route_configuration(providers, snapshot.org)], snapshot.version
+        "cds.json": _discovery(
+            [*_clusters(providers, settings, directory), *_management(snapshot, settings)],
+            snapshot.version,
         ),
+        "ecds.json": _discovery([management.sign_on_filter(snapshot.management)]),
+        "rds.json": _discovery([_routes(snapshot, providers, settings)], snapshot.version),
     }
     # In this order, so that a cluster finds its credential, and a route its cluster.
     changed = [out / name for name, text in wanted.items() if replace_file(out / name, text)]
@@ -103,6 +105,24 @@ def _clusters(providers: list[Provider], settings: EnvoySettings, directory: Pat
         base_url, _ = settings.simulated.get(provider.name, (provider.base_url, None))
         rendered.append(clusters.provider_cluster(provider, base_url, directory))
     return rendered
+
+
+def _is_managed(snapshot: Snapshot, settings: EnvoySettings) -> bool:
+    return snapshot.management is not None and settings.console is not None
+
+
+def _management(snapshot: Snapshot, settings: EnvoySettings) -> list[Message]:
+    if snapshot.management is None or settings.console is None:
+        return []
+    sign_on = snapshot.management.sign_on
+    jwks = management.jwks_cluster(sign_on, clusters.SYSTEM_CA) if sign_on else None
+    console = management.console_cluster(settings.console, settings.services_tls)
+    return [console, *([jwks] if jwks else [])]
+
+
+def _routes(snapshot: Snapshot, providers: list[Provider], settings: EnvoySettings) -> Message:
+    manage = _is_managed(snapshot, settings)
+    return routes.route_configuration(providers, snapshot.org, manage=manage)
 
 
 def _bootstrap(snapshot: Snapshot, settings: EnvoySettings, directory: Path) -> str:

@@ -97,7 +97,7 @@ async def envoy_on(folder: Path) -> AsyncIterator[envoy.Admin]:
 
 async def updates(admin: envoy.Admin, outcome: str) -> dict[str, Any]:
     """How often each dynamic file was accepted or refused, by the name of its service."""
-    found = await admin.stats(f"(cds|rds.*|sds.*).update_{outcome}$")
+    found = await admin.stats(f"(cds|rds.*|sds.*|sign_on).update_{outcome}$")
     return {name.removesuffix(f".update_{outcome}"): count for name, count in found.items()}
 
 
@@ -105,7 +105,13 @@ async def test_envoy_accepts_every_file_of_the_example(tmp_path: Path) -> None:
     async with envoy_on(runnable(tmp_path)) as admin:
         accepted, refused = await updates(admin, "success"), await updates(admin, "rejected")
     secrets = {f"sds.{name}" for name in (*PROVIDERS, "listener")}
-    assert set(accepted) == {"cluster_manager.cds", "http.tollhouse.rds.tollhouse", *secrets}
+    sign_on = "extension_config_discovery.http_filter.sign_on"
+    assert set(accepted) == {
+        "cluster_manager.cds",
+        "http.tollhouse.rds.tollhouse",
+        sign_on,
+        *secrets,
+    }
     assert set(accepted.values()) == {1}
     assert refused == dict.fromkeys(accepted, 0)
 

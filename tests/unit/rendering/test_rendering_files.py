@@ -75,10 +75,10 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_a_file_comes_after_those_it_needs(folder: Folder) -> None:
-    first, *lua, openai, other, cds, rds = folder.render()
+    first, *lua, openai, other, cds, ecds, rds = folder.render()
     assert (first, openai, other) == ("envoy.yaml", "secrets/openai.json", "secrets/other.json")
     assert "lua/request.lua" in lua
-    assert (cds, rds) == ("cds.json", "rds.json")
+    assert (cds, ecds, rds) == ("cds.json", "ecds.json", "rds.json")
 
 
 def test_a_second_rendering_touches_nothing(folder: Folder) -> None:
@@ -131,7 +131,7 @@ def test_routes_and_clusters_carry_the_policys_version_and_secrets_none(folder: 
     }
     version = load_snapshot(folder.policies).version
     assert said == {
-        **dict.fromkeys(("secrets/openai.json", "secrets/other.json")),
+        **dict.fromkeys(("ecds.json", "secrets/openai.json", "secrets/other.json")),
         **dict.fromkeys(("cds.json", "rds.json"), version),
     }
 
