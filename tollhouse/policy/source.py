@@ -45,10 +45,19 @@ class PolicySource(Protocol):
         ...
 
 
+class Loads(Protocol):
+    """Reads a policy directory again and again."""
+
+    def load(self, directory: Path) -> Snapshot:
+        """Raises PolicyError."""
+        ...
+
+
 class PolicyDirectory:
     """A policy tree on disk, read as one: never half a file, never half of an edit.
 
-    `clock` and `wall` (seconds since the epoch) are for tests.
+    `loader` reads the files, by default as `PolicyLoader`. `clock` and `wall` (seconds since the
+    epoch) are for tests.
     """
 
     def __init__(
@@ -56,11 +65,12 @@ class PolicyDirectory:
         directory: Path,
         *,
         allow_demo_keys: bool = False,
+        loader: Loads | None = None,
         clock: Clock = _CLOCK,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
-        self._loader = PolicyLoader(allow_demo_keys=allow_demo_keys)
+        self._loader = loader or PolicyLoader(allow_demo_keys=allow_demo_keys)
         self._clock = clock
         self._wall = wall
         self._is_first = True

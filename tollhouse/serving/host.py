@@ -51,13 +51,13 @@ async def serve(
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     _bind(server, options)
-    side_door = _side_door(options, registry, readiness, policy)
-    stop = _stop_on_signal()
+    side_door = open_side_door(options, registry, readiness, policy)
+    stop = stop_on_signal()
     await server.start()
     side_door.start()
     try:
         _report_health(checks, readiness)
-        _say_ready(options, side_door)
+        say_ready(options, side_door)
         await stop.wait()
     finally:
         log.info("stopping")
@@ -106,12 +106,13 @@ def _credentials(options: Options) -> grpc.ServerCredentials | None:
     )
 
 
-def _side_door(
+def open_side_door(
     options: Options,
     registry: CollectorRegistry,
     readiness: Readiness,
     policy: Callable[[], object],
 ) -> SideDoor:
+    """Metrics, health and /policy. Raises ServiceError when the address cannot be used."""
     host, _, port = options.metrics.rpartition(":")
     try:
         if not host:  # to the system that means every interface
@@ -136,7 +137,8 @@ def _report_health(checks: health.aio.HealthServicer, readiness: Readiness) -> N
     change(readiness.ready)
 
 
-def _say_ready(options: Options, side_door: SideDoor) -> None:
+def say_ready(options: Options, side_door: SideDoor) -> None:
+    """To the log, and to whoever waits for the ready file."""
     log.info("listening", extra={"fields": {"listen": options.listen, "metrics": side_door.url}})
     if options.ready_file is not None:
         temporary = options.ready_file.with_suffix(".tmp")
@@ -144,7 +146,8 @@ def _say_ready(options: Options, side_door: SideDoor) -> None:
         temporary.replace(options.ready_file)
 
 
-def _stop_on_signal() -> asyncio.Event:
+def stop_on_signal() -> asyncio.Event:
+    """Set by SIGINT or SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):

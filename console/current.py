@@ -1,0 +1,81 @@
+"""The policy in force, with the files it was compiled from: what reads show and edits begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.compiler import Compiler
+from tollhouse.policy.loader import Loader
+from tollhouse.policy.problems import PolicyError
+from tollhouse.policy.source import PolicyDirectory
+from tollhouse.policy.tree import PolicyTree
+from tollhouse.policy.watch import PolicyHolder
+
+Adopted = Callable[["Policy"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One version: its files, and what they mean."""
+
+    tree: PolicyTree
+    snapshot: Snapshot
+
+
+class _TreeLoader:
+    """Loads as `PolicyLoader` does, and keeps the files of what it loaded last."""
+
+    def __init__(self, *, allow_demo_keys: bool) -> None:
+        self._files = Loader()
+        self._compiler = Compiler(allow_demo_keys=allow_demo_keys)
+        self.last: Policy | None = None
+
+    def load(self, directory: Path) -> Snapshot:
+        tree = self._files.load(directory)
+        self.last = Policy(tree, self._compiler.compile(tree))
+        return self.last.snapshot
+
+
+class CurrentPolicy:
+    """Follows a directory; `adopted` is told of each version that comes into force.
+
+    Raises PolicyError when there is no good policy to start from.
+    """
+
+    def __init__(self, directory: Path, adopted: Adopted, *, allow_demo_keys: bool) -> None:
+        self._loader = _TreeLoader(allow_demo_keys=allow_demo_keys)
+        source = PolicyDirectory(directory, loader=self._loader)
+        self.holder = PolicyHolder(source)
+        assert self._loader.last is not None  # noqa: S101 - PolicyHolder has loaded
+        self._policy = self._loader.last
+        self._adopted = adopted
+        self.problems: tuple[str, ...] = ()
+        adopted(self._policy)
+
+    @property
+    def policy(self) -> Policy:
+        """The one in force here."""
+        return self._policy
+
+    def written(self, policy: Policy) -> None:
+        """An edit of our own: shown at once, without waiting for the directory to say so."""
+        self._take(policy)
+
+    def loaded(self, snapshot: Snapshot) -> None:
+        """Of `watch`: the directory says something new."""
+        last = self._loader.last
+        if last is not None and last.snapshot is snapshot:
+            self._take(last)
+
+    def refused(self, error: PolicyError) -> None:
+        """Of `watch`: what the directory says cannot be taken."""
+        self.problems = tuple(map(str, error.problems))
+
+    def _take(self, policy: Policy) -> None:
+        is_new = policy.snapshot.version != self._policy.snapshot.version
+        self._policy, self.problems = policy, ()
+        if is_new:
+            self._adopted(policy)

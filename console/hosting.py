@@ -1,0 +1,121 @@
+"""Serves the console's HTTP from start to stop, on a socket of our own making."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
+
+from tollhouse.serving.host import ServiceError, open_side_door, say_ready, stop_on_signal
+from tollhouse.serving.options import Options
+from tollhouse.serving.readiness import Readiness
+
+log = logging.getLogger("tollhouse.console")
+
+_BACKLOG = 2048
+_GRACE_SECONDS = 5
+
+
+async def serve(
+    options: Options,
+    app: ASGIApp,
+    registry: CollectorRegistry,
+    readiness: Readiness,
+    policy: Callable[[], object],
+) -> None:
+    """Serves until SIGTERM or SIGINT. Raises ServiceError when an address cannot be used."""
+    listening = _listen(options)
+    server = _Server(_config(options, app))
+    side_door = open_side_door(options, registry, readiness, policy)
+    side_door.start()
+    stop = stop_on_signal()
+    serving = asyncio.create_task(server.serve([listening]))
+    try:
+        say_ready(options, side_door)
+        await _first(stop.wait(), serving)
+    finally:
+        server.should_exit = True
+        await serving
+        side_door.stop()
+
+
+class _Server(uvicorn.Server):
+    """Whose signals are handled by whoever serves."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+def _config(options: Options, app: ASGIApp) -> uvicorn.Config:
+    tls = (options.tls_ca, options.tls_cert, options.tls_key)
+    if any(tls) and not all(tls):
+        raise ServiceError("--tls-ca, --tls-cert and --tls-key go together: give all three")
+    mutual = {
+        "ssl_ca_certs": options.tls_ca,
+        "ssl_certfile": options.tls_cert,
+        "ssl_keyfile": options.tls_key,
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+    }
+    return uvicorn.Config(
+        app,
+        access_log=False,  # Envoy writes one, without keys that stand in a path
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        **(mutual if all(tls) else {}),
+    )
+
+
+def _listen(options: Options) -> socket.socket:
+    try:
+        if options.listen.startswith("unix:"):
+            return _unix(Path(options.listen.removeprefix("unix:")))
+        if options.tls_cert is None:
+            raise ServiceError(
+                f"{options.listen} is a network address: give --tls-ca, --tls-cert and --tls-key "
+                "(Envoy and the console then check each other), or listen on unix:/path."
+            )
+        return _tcp(options.listen)
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"cannot listen on {options.listen}: {error}") from None
+
+
+def _unix(path: Path) -> socket.socket:
+    """With the mode that the umask says: who can connect can say who they are."""
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+        path.unlink()  # left behind by a console that was killed
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.bind(str(path))
+    made.listen(_BACKLOG)
+    os.set_inheritable(made.fileno(), False)
+    return made
+
+
+def _tcp(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    if not host:
+        raise ValueError("write host:port, with 0.0.0.0 for every interface")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((host.strip("[]"), int(port)))
+    made.listen(_BACKLOG)
+    return made
+
+
+async def _first(*awaitables: asyncio.Future[object] | object) -> None:
+    tasks = [asyncio.ensure_future(each) for each in awaitables]  # type: ignore[arg-type]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
