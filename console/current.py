@@ -1,4 +1,4 @@
-"""The policy in force, with the files it was compiled from: what reads show and edits begin with."""
+"""The policy in force, with the files that it was compiled from."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.compiler import load_snapshot
-from tollhouse.policy.tree import PolicyTree, Source
+from tollhouse.policy.tree import PolicyTree
 
 MOST_VERSIONS = 200
 MOST_BYTES = 256 << 20
@@ -82,7 +82,7 @@ class PolicyHistory:
 
 
 def _texts(tree: PolicyTree) -> Iterator[tuple[str, str]]:
-    parts: list[Source[object] | None] = [tree.org, tree.providers, tree.models, tree.management]  # type: ignore[list-item]
-    for source in (*parts, *tree.teams, *tree.keys):
+    single = (tree.org, tree.providers, tree.models, tree.management)
+    for source in (*single, *tree.teams, *tree.keys):
         if source is not None and source.document.text:
             yield source.document.file, source.document.text

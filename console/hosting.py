@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -42,7 +42,8 @@ async def serve(
     serving = asyncio.create_task(server.serve([listening]))
     try:
         say_ready(options, side_door)
-        await _first(stop.wait(), serving)
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopped, serving], return_when=asyncio.FIRST_COMPLETED)
     finally:
         server.should_exit = True
         await serving
@@ -53,7 +54,7 @@ class _Server(uvicorn.Server):
     """Whose signals are handled by whoever serves."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
+    def capture_signals(self) -> Iterator[None]:
         yield
 
 
@@ -61,13 +62,7 @@ def _config(options: Options, app: ASGIApp) -> uvicorn.Config:
     tls = (options.tls_ca, options.tls_cert, options.tls_key)
     if any(tls) and not all(tls):
         raise ServiceError("--tls-ca, --tls-cert and --tls-key go together: give all three")
-    mutual = {
-        "ssl_ca_certs": options.tls_ca,
-        "ssl_certfile": options.tls_cert,
-        "ssl_keyfile": options.tls_key,
-        "ssl_cert_reqs": ssl.CERT_REQUIRED,
-    }
-    return uvicorn.Config(
+    made = uvicorn.Config(
         app,
         access_log=False,  # Envoy writes one, without keys that stand in a path
         log_config=None,
@@ -75,8 +70,12 @@ def _config(options: Options, app: ASGIApp) -> uvicorn.Config:
         date_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        **(mutual if all(tls) else {}),
     )
+    if options.tls_ca and options.tls_cert and options.tls_key:
+        made.ssl_ca_certs = str(options.tls_ca)
+        made.ssl_certfile, made.ssl_keyfile = str(options.tls_cert), str(options.tls_key)
+        made.ssl_cert_reqs = ssl.CERT_REQUIRED
+    return made
 
 
 def _listen(options: Options) -> socket.socket:
@@ -114,8 +113,3 @@ def _tcp(address: str) -> socket.socket:
     made.bind((host.strip("[]"), int(port)))
     made.listen(_BACKLOG)
     return made
-
-
-async def _first(*awaitables: asyncio.Future[object] | object) -> None:
-    tasks = [asyncio.ensure_future(each) for each in awaitables]  # type: ignore[arg-type]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,1 +1,1 @@
-"""Who a request comes from: a management token, a JWT that Envoy verified, or a browser's session."""
+"""Who a request comes from: a token, a JWT that Envoy verified, or a browser's session."""

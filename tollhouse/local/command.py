@@ -46,6 +46,7 @@ def run_up(settings: UpSettings, out: Console, err: Console) -> int:
 def _welcome(facts: dict[str, Any]) -> str:
     keys = [f"  {name:<28} {key}" for name, key in facts["keys"].items()]
     places = {
+        **({"console": facts["console"]} if facts["console"] else {}),
         "access log": facts["access_log"],
         "Envoy admin": facts["admin_endpoint"],
         **{f"metrics of {name}": url for name, url in facts["metrics"].items()},
@@ -58,6 +59,8 @@ def _welcome(facts: dict[str, Any]) -> str:
     if keys:
         lines += ["", "Demo keys (public, they work here only):", *keys]
         lines += ["", "Try it:", "", _curl(facts)]
+    if facts["admin_token"]:
+        lines += ["", f"Demo management token (public, too): {facts['admin_token']}"]
     lines += ["", "Edit a file in the policy tree and it is in force within 2 s. Ctrl-C stops all."]
     return "\n".join(lines)
 

@@ -50,6 +50,10 @@ class RunDir:
     def ratelimit_state(self) -> Path:
         return self.root / "ratelimit"
 
+    @property
+    def console_state(self) -> Path:
+        return self.root / "console"
+
     def ready_file(self, name: str) -> Path:
         return self.root / f"{name}.ready.json"
 

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from tollhouse import demo
-from tollhouse.local import envoy, ports, simulated
+from tollhouse.local import console, envoy, ports, simulated
 from tollhouse.local.embedded_redis import EmbeddedRedis
 from tollhouse.local.processes import Child, ChildError, Children
 from tollhouse.local.settings import RunDir, UpSettings
@@ -53,6 +53,7 @@ class Gateway:
         self._admin: envoy.Admin | None = None
         self._confirmation: Confirmation | None = None
         self._render_settings: EnvoySettings | None = None
+        self._console: asyncio.Task[None] | None = None
         self._holder = PolicyHolder(PolicyDirectory(settings.policies, allow_demo_keys=True))
 
     async def run(self, ready: Callable[[dict[str, Any]], None]) -> None:
@@ -81,6 +82,9 @@ class Gateway:
         counting = ("--redis-url", redis_url, "--state-dir", str(self._run.ratelimit_state))
         services = [self._service("authz"), self._service("ratelimit", *counting)]
         self._simulator, *_ = await asyncio.gather(self._start_simulator(), *services)
+        self._start_console(self._holder.current)
+        if self._console:
+            await self._console
         await self._start_envoy()
         facts = await self._facts()
         self._run.up_json.write_text(json.dumps(facts, indent=2) + "\n")
@@ -112,6 +116,22 @@ class Gateway:
         await self._until_ready(child, f"{side_door}/readyz")
         self._metrics[child.name] = f"{side_door}/metrics"
         self._say(f"{child.name}: ready")
+
+    def _start_console(self, snapshot: Snapshot) -> None:
+        """Once the policy has a management.yaml, now or by a later edit."""
+        if snapshot.management is not None and self._console is None:
+            self._console = asyncio.create_task(self._run_console())
+
+    async def _run_console(self) -> None:
+        doors = [url.removesuffix("/metrics") for url in self._metrics.values()]
+        assert self._redis_url is not None  # noqa: S101 - set by _start
+        command = console.command(self._settings, self._run, self._redis_url, doors)
+        child = await self._children.start("console", command)
+        ready_file = self._run.ready_file("console")
+        await _until(child, ready_file.exists)
+        side_door = json.loads(ready_file.read_text())["metrics"]
+        self._metrics["console"] = f"{side_door}/metrics"
+        self._say("console: ready")
 
     async def _until_ready(self, child: Child, url: str) -> None:
         deadline = time.monotonic() + _PROBLEM_SECONDS
@@ -179,6 +199,7 @@ class Gateway:
         return EnvoySettings(
             authz=Address(path=str(socket_path(self._run.root, "authz"))),
             ratelimit=Address(path=str(socket_path(self._run.root, "ratelimit"))),
+            console=Address(path=str(socket_path(self._run.root, "console"))),
             access_log=self._run.access_log,
             listen=Address("127.0.0.1", settings.port),
             admin=Address("127.0.0.1", 0),
@@ -211,6 +232,7 @@ class Gateway:
     def _adopt(self, snapshot: Snapshot) -> None:
         assert self._confirmation is not None  # noqa: S101 - set by _start_envoy
         before = self._confirmation.before()
+        self._start_console(snapshot)
         self._render(snapshot)
         self._say(f"policy {snapshot.version} is in force")
         self._confirmation.begin(snapshot.version, before)
@@ -226,8 +248,10 @@ class Gateway:
     async def _facts(self) -> dict[str, Any]:
         assert self._admin is not None  # noqa: S101 - set by _start_envoy
         known = self._holder.current.keys
+        endpoint = await self._endpoint()
         return {
-            "endpoint": await self._endpoint(),
+            "endpoint": endpoint,
+            **console.facts(self._holder.current, endpoint),
             "admin_endpoint": self._admin.url,
             "metrics": {**self._metrics, "envoy": f"{self._admin.url}/stats/prometheus"},
             "access_log": str(self._run.access_log),
