@@ -11,7 +11,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from ratelimit_service.claims import every_slot, team_slots
-from ratelimit_service.ledger.history import DailyUsage, usage
+from ratelimit_service.ledger.daily import DailyUsage
+from ratelimit_service.ledger.history import usage
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import ScopeState

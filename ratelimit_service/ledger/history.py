@@ -4,38 +4,17 @@ It is written by the scripts that settle, in the same step, so the costs of a da
 the team's budget counted on it. Refusals are counted as they are seen: they are not exactly-once.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from itertools import islice, product
 from typing import cast
 
+from ratelimit_service.ledger.daily import DailyUsage, daily_rows
 from ratelimit_service.ledger.keys import slot_keys
 from ratelimit_service.ledger.store import STORE_ERRORS, StoreClient, translated
 from ratelimit_service.ledger.types import Slot
 
-_AMOUNTS = 6
-
-
-@dataclass(slots=True)
-class DailyUsage:
-    """What one key did with one alias on one day (`YYYY-MM-DD` in the org's time zone).
-
-    `requests` were admitted and have ended; `errors` of them failed at the provider; `cost` is
-    nano-dollars, lost reservations that were charged included. `refusals` is by decision code, and
-    not part of `requests`.
-    """
-
-    day: str
-    team: str
-    project: str
-    key: str
-    alias: str
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_input_tokens: int = 0
-    cost: int = 0
-    errors: int = 0
-    refusals: dict[str, int] = field(default_factory=dict)
+_READ_AT_ONCE = 256
 
 
 async def usage(
@@ -45,31 +24,53 @@ async def usage(
 
     Raises LedgerUnavailable.
     """
-    keys = slot_keys(prefix, Slot("team", team))
-    rows: list[DailyUsage] = []
+    batches = usage_of_teams(redis, [team], days, prefix=prefix)
+    return [row async for rows in batches for row in rows]
+
+
+async def usage_of_teams(
+    redis: StoreClient,
+    teams: Iterable[str],
+    days: Iterable[str],
+    *,
+    prefix: str = "th:",
+    timeout_seconds: float | None = None,
+) -> AsyncIterator[list[DailyUsage]]:
+    """The history of each team on each day, some hundred of these at a time, team by team.
+
+    `timeout_seconds` is the deadline of each trip to the store. Raises LedgerUnavailable.
+    """
+    wanted = product(teams, days)
+    while some := list(islice(wanted, _READ_AT_ONCE)):
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                stored = await _stored(redis, some, prefix)
+        except STORE_ERRORS as error:
+            raise translated(error) from error
+        pairs = zip(some, stored, strict=True)
+        yield [row for (team, day), each in pairs for row in daily_rows(day, team, each)]
+
+
+async def noted_teams(
+    redis: StoreClient, *, prefix: str = "th:", timeout_seconds: float | None = None
+) -> list[str]:
+    """Every team that was ever in use, by name, whatever the policy has now.
+
+    Raises LedgerUnavailable.
+    """
     try:
-        for day in days:
-            stored = await redis.hgetall(keys.counters("usage", day))
-            rows += _rows(day, team, cast("Mapping[bytes, bytes]", stored))
+        async with asyncio.timeout(timeout_seconds):
+            tags = await redis.smembers(f"{prefix}slots")
     except STORE_ERRORS as error:
         raise translated(error) from error
-    return rows
+    slots = (Slot.from_tag(cast(bytes, tag).decode()) for tag in tags)
+    return sorted(slot.name for slot in slots if slot.kind == "team")
 
 
-def _rows(day: str, team: str, stored: Mapping[bytes, bytes]) -> list[DailyUsage]:
-    rows: dict[tuple[str, ...], DailyUsage] = {}
-    for name, value in sorted(stored.items()):
-        project, key, alias, *code = name.decode().split("|")
-        row = rows.setdefault((project, key, alias), DailyUsage(day, team, project, key, alias))
-        if code:
-            row.refusals[code[0]] = int(value)
-        else:
-            _fill(row, [int(amount) for amount in value.split(b"|")])
-    return list(rows.values())
-
-
-def _fill(row: DailyUsage, amounts: list[int]) -> None:
-    if len(amounts) != _AMOUNTS:
-        raise ValueError("a row of the history does not have six amounts")
-    row.requests, row.input_tokens, row.output_tokens = amounts[:3]
-    row.cached_input_tokens, row.cost, row.errors = amounts[3:]
+async def _stored(
+    redis: StoreClient, wanted: Iterable[tuple[str, str]], prefix: str
+) -> list[Mapping[bytes, bytes]]:
+    pipeline = redis.pipeline(transaction=False)
+    for team, day in wanted:
+        pipeline.hgetall(slot_keys(prefix, Slot("team", team)).counters("usage", day))
+    return cast("list[Mapping[bytes, bytes]]", await pipeline.execute())

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from ratelimit_service.ledger.history import DailyUsage, usage
+from ratelimit_service.ledger.daily import DailyUsage
+from ratelimit_service.ledger.history import usage
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Claim, OnLost, Refusals, TakenUsage, UsageRow
 from tests.ledger.builders import ROW, SCOPES, TEAM, FakeClock, claim, settlement

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("authz_service", "ratelimit_service", "tollhouse")
+PACKAGES = ("authz_service", "console", "ratelimit_service", "tollhouse")
 
 # Each module named with why it may look.
 READS_THE_ENVIRONMENT = {
+    "console/secrets.py",  # the secrets that the console itself uses: where the policy says
     "ratelimit_service/__main__.py",  # REDIS_URL
     "tollhouse/bundles/store.py",  # REDIS_URL
     "tollhouse/cli.py",  # COLUMNS

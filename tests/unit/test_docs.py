@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from authz_service.metrics import Metrics as AuthzMetrics
+from console.alerts.metrics import AlertMetrics
 from ratelimit_service.metrics import Metrics as RatelimitMetrics
 from tollhouse.bundles.cache import BundleCache
 from tollhouse.bundles.source import PolicyBundles
@@ -94,6 +95,7 @@ def test_the_readme_lists_every_refusal_once_and_with_its_status() -> None:
 def _registered() -> list[Any]:
     registry = CollectorRegistry()
     AuthzMetrics(registry)
+    AlertMetrics(registry)
     RatelimitMetrics(registry)
     PolicyMetrics(registry)
     store = BundleStore("redis://127.0.0.1", timeout_seconds=1)
