@@ -24,6 +24,7 @@ __all__ = ["AliasName", "KeyId", "Line", "Name"]
 
 _MOST_SELECTORS = 1000
 _LONGEST_SELECTOR = 160
+_MOST_DIGITS = 18
 _LARGEST_NUMBER = 2**53  # JSON readers that know doubles only are exact up to here
 _LONGEST_MOMENT = 40
 _USD = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
@@ -133,12 +134,15 @@ def metadata_value(value: object) -> object:
 
 
 def _number(value: int | Decimal) -> int | Decimal:
-    is_plain = isinstance(value, int) or (
-        value.is_finite() and -9 <= _exponent(value) and len(value.as_tuple().digits) <= 18
-    )
-    if not is_plain or abs(value) > _LARGEST_NUMBER:
+    if not abs(value) <= _LARGEST_NUMBER or not _is_short(value):
         refuse("must be a number up to 2**53 with at most nine decimals")
     return value
+
+
+def _is_short(value: int | Decimal) -> bool:
+    return isinstance(value, int) or (
+        _exponent(value) >= -9 and len(value.as_tuple().digits) <= _MOST_DIGITS
+    )
 
 
 def _exponent(value: Decimal) -> int:

@@ -53,13 +53,13 @@ class KeyCreate(Shape):
     """Its environment; required where the policy names any. Also taken from metadata.env."""
     allowed_models: Selectors | None = None
     """Only these of what its project allows; default: all of them."""
-    denied_models: Selectors = []
+    denied_models: Selectors = Field(default=[])
     """None of these; beats any allow."""
-    metadata: Metadata = {}
+    metadata: Metadata = Field(default={})
     """For logs and people."""
     limits: Limits = Limits()
     """Of this key alone, beside those of its project, team and org."""
-    model_limits: ModelLimits = {}
+    model_limits: ModelLimits = Field(default={})
     """Of this key with one alias."""
     expires: When | None = None
     """Default: never."""

@@ -16,7 +16,7 @@ class Environment(Shape):
     blocked: bool = False
     limits: Limits = Limits()
     allowed_models: Selectors | None = None
-    denied_models: Selectors = []
+    denied_models: Selectors = Field(default=[])
 
 
 Environments = Annotated[dict[Name, Environment | None], Field(max_length=100)]
@@ -31,13 +31,13 @@ class LevelCreate(Shape):
     allowed_models: Selectors | None = None
     """Names, tag:NAME, group:NAME, patterns; default: as the level above. If no level says any,
     nothing is allowed."""
-    denied_models: Selectors = []
+    denied_models: Selectors = Field(default=[])
     """Beats any allow."""
     limits: Limits = Limits()
     """For all calls below together."""
-    model_limits: ModelLimits = {}
+    model_limits: ModelLimits = Field(default={})
     """The same for one alias alone."""
-    environments: Environments = {}
+    environments: Environments = Field(default={})
     """What holds for keys of one environment."""
 
 

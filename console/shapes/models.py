@@ -92,7 +92,7 @@ class ModelCreate(Shape):
     """Default: chat/completions."""
     limits: Limits = Limits()
     """For the alias, all teams together."""
-    defaults: Defaults = {}
+    defaults: Defaults = Field(default={})
     """Parameters to set where the caller sets nothing."""
     max_output_tokens: Tokens | None = None
     """Sent when the caller gives none; clamps what is larger."""
@@ -104,7 +104,7 @@ class ModelCreate(Shape):
     """The context window."""
     price: PriceOf | None = None
     """Default: the public price list."""
-    tags: Tags = []
+    tags: Tags = Field(default=[])
     """For tag:NAME in lists of models."""
 
 
