@@ -55,7 +55,7 @@ def problems_of(
 def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -> PolicyProblem:
     path, kind = detail["loc"], detail["type"]
     if kind == "extra_forbidden":
-        near = suggestion(str(path[-1]), _fields(model, path[:-1]))
+        near = suggestion(str(path[-1]), fields_of(model, path[:-1]))
         return document.problem(path, f"unknown field '{path[-1]}'{near}", at_key=True)
     if path and path[-1] == KEY:
         return document.problem(path[:-1], _sentence(path[:-1], detail), at_key=True)
@@ -110,13 +110,13 @@ def _other(kind: str, context: Mapping[str, Any], value: Any) -> str:
     return f"is not valid here ({kind})"
 
 
-def _fields(annotation: Any, path: Path) -> list[str]:
+def fields_of(annotation: Any, path: Path) -> list[str]:
     """The field names of the model at `path`, found by walking the annotations."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = annotation.model_fields
-        return _fields(fields[str(path[0])].annotation, path[1:]) if path else list(fields)
+        return fields_of(fields[str(path[0])].annotation, path[1:]) if path else list(fields)
     for argument in get_args(annotation):
         if isinstance(argument, type) and issubclass(argument, BaseModel):
             # A list or mapping of models holds them one step down; an optional model is a leaf.
-            return _fields(argument, path[1:])
+            return fields_of(argument, path[1:])
     return []
