@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from console.edits.policy import Policy
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.compiler import Compiler
 from tollhouse.policy.loader import Loader
 from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.source import PolicyDirectory
-from tollhouse.policy.tree import PolicyTree
 from tollhouse.policy.watch import PolicyHolder
 
-Adopted = Callable[["Policy"], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """One version: its files, and what they mean."""
-
-    tree: PolicyTree
-    snapshot: Snapshot
+Adopted = Callable[[Policy], None]
 
 
 class _TreeLoader:

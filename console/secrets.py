@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tollhouse.policy.compiled import Secret
+from tollhouse.policy.secret import Secret
 
 
 class SecretMissing(Exception):

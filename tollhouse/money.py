@@ -57,6 +57,11 @@ def nano_to_usd(nano: int) -> str:
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
 
 
+def nano_to_decimal(nano: int) -> Decimal:
+    """Nano-dollars as USD, exactly."""
+    return Decimal(nano_to_usd(nano))
+
+
 def format_usd(nano: int) -> str:
     """Nano-dollars for people: exact, at least two decimals, thousands apart: "$1,234.50"."""
     sign = "-" if nano < 0 else ""

@@ -28,8 +28,9 @@ from console.alerts.waits import wait_seconds
 from console.alerts.webhook import DeliveryFailed
 from console.reads.readings import Readings
 from ratelimit_service.ledger.errors import LedgerUnavailable
-from tollhouse.policy.compiled import Secret, Snapshot
+from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.management import Alerts
+from tollhouse.policy.secret import Secret
 
 Deliver = Callable[[Secret, dict[str, Any]], Awaitable[None]]
 

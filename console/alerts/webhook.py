@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from console.secrets import SecretMissing, read_secret
-from tollhouse.policy.compiled import Secret
+from tollhouse.policy.secret import Secret
 
 
 class DeliveryFailed(Exception):

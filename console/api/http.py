@@ -1,27 +1,37 @@
-"""What all endpoints share: who calls, exact JSON in and out, and what a refusal looks like."""
+"""What all endpoints share: exact JSON in and out, and what a refusal looks like."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from console.actors import Actor
-from console.identity.asking import Asking
 from console.problems import CODES, ManageError
-from console.services import Services
+from console.shapes.base import Written
 from console.shapes.reading import parsed, refuse
-from tollhouse import contract
-from tollhouse.serving.logs import log_unexpected
 
-_SERVER_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+log = logging.getLogger("tollhouse.console")
+
+HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_ALWAYS = (
+    *("invalid_request", "invalid_token", "token_expired", "proxy_key_not_accepted"),
+    *("role_not_allowed", "internal_error"),
+)
+WRITES = (
+    *("cross_site_request", "already_exists", "edited_meanwhile", "policy_read_only"),
+    *("policy_invalid", "layout_not_editable", "etag_mismatch", "request_too_large"),
+    *("exceeds_level", "policy_refused", "audit_unavailable", "not_found"),
+)
+"""What a write can be refused with."""
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class ErrorDetail(BaseModel):
@@ -42,10 +52,92 @@ class ErrorBody(BaseModel):
 
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
     """For OpenAPI: the answers of these codes, and those that any request can get."""
-    statuses: dict[int, list[str]] = {}
-    for code in (*codes, "invalid_request", "invalid_token", "role_not_allowed", "internal_error"):
-        statuses.setdefault(CODES[code].status, []).append(code)
+    statuses: dict[int, set[str]] = {}
+    for code in (*_ALWAYS, *codes):
+        statuses.setdefault(CODES[code].status, set()).add(code)
     return {
-        status: {"model": ErrorBody, "description": ", ".join(sorted({*named}))}
+        status: {"model": ErrorBody, "description": ", ".join(sorted(named))}
         for status, named in sorted(statuses.items())
     }
+
+
+class _ExactRequest(Request):
+    """Whose JSON keeps every digit: amounts of money never pass through a float."""
+
+    async def json(self) -> Any:
+        return parsed(await self.body())
+
+
+class ExactRoute(APIRoute):
+    """Reads JSON exactly; everything else as FastAPI does."""
+
+    def get_route_handler(self) -> Handler:
+        """As FastAPI's, given such a request."""
+        handle = super().get_route_handler()
+
+        async def exact(request: Request) -> Response:
+            return await handle(_ExactRequest(request.scope, request.receive))
+
+        return exact
+
+
+def answer(shape: BaseModel, status: int = 200, **headers: str) -> Response:
+    """A shape as JSON; of what is written somewhere, with its ETag."""
+    tags = {"etag": f'"{shape.etag}"'} if isinstance(shape, Written) else {}
+    return Response(
+        shape.model_dump_json(),
+        status,
+        media_type="application/json",
+        headers={**HEADERS, **tags, **headers},
+    )
+
+
+def refused(error: ManageError) -> Response:
+    """A refusal as an answer."""
+    headers = {**HEADERS}
+    if error.status == 401:
+        headers["www-authenticate"] = 'Bearer realm="tollhouse"'
+    if error.status == 503:
+        headers["retry-after"] = "1"
+    return JSONResponse(error.body(), error.status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Whatever is raised becomes a refusal of ours."""
+    app.add_exception_handler(ManageError, _manage_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _manage_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ManageError)  # noqa: S101 - registered for it
+    return refused(error)
+
+
+async def _validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
+    try:
+        refuse(None, found)
+    except ManageError as refusal:
+        return refused(refusal)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    if error.status_code == 405:
+        return refused(ManageError("method_not_allowed", "This method is not for this path."))
+    if error.status_code == 404:
+        return refused(
+            ManageError("not_found", "There is no such path: GET /manage/openapi.json lists them.")
+        )
+    return refused(ManageError("invalid_request", str(error.detail)))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    # The route's pattern and not the path, in which a key may stand.
+    route = getattr(request.scope.get("route"), "path", "?")
+    log.error("unexpected error", extra={"fields": {"route": route}}, exc_info=error)
+    message = "The console failed at this request. Tell whoever runs the gateway the request id."
+    return refused(ManageError("internal_error", message))

@@ -29,7 +29,7 @@ def read_body(shape: type[S], body: bytes) -> S:
     Raises:
         ManageError: `invalid_request`, with the field as `param`; `request_too_large`.
     """
-    return read_fields(shape, _parsed(body) if body.strip() else {})
+    return read_fields(shape, parsed(body) if body.strip() else {})
 
 
 def read_fields(shape: type[S], fields: object) -> S:
@@ -51,7 +51,7 @@ def refuse(shape: type[BaseModel] | None, found: Sequence[Mapping[str, Any]]) ->
     raise ManageError("invalid_request", f"{sentence}{more}", param=param or None)
 
 
-def _parsed(body: bytes) -> object:
+def parsed(body: bytes) -> object:
     if len(body) > MOST_BYTES:
         raise ManageError("request_too_large", f"the body is larger than {MOST_BYTES:,} bytes")
     try:
