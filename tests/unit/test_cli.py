@@ -37,6 +37,7 @@ OPTIONS = {
     "policy rollback": "serial --signing-key --redis-url --public-key --by --if-serial --json",
     "policy list": "--redis-url --json",
     "policy show": "serial --public-key --redis-url --json",
+    "audit verify": "FILES --head --start --redis-url --json",
     "simulate": "--port --key --record",
     "explain": "--key --model --path --at --policies --format --demo-keys",
     "diff": "OLD NEW --format",
@@ -86,11 +87,12 @@ def test_the_help_of_a_command_names_all_it_takes(command: str) -> None:
             [
                 *("up", "check", "schema", "render", "status", "simulate"),
                 *("explain", "diff", "test", "replay"),
-                *("keys", "ledger", "import", "policy"),
+                *("keys", "ledger", "import", "policy", "audit"),
             ],
         ),
         (["keys"], ["new", "rotate", "block", "unblock", "expire", "list", "identify"]),
         (["import"], ["litellm"]),
+        (["audit"], ["verify"]),
     ],
 )
 def test_without_a_command_the_commands_are_listed(words: list[str], commands: list[str]) -> None:
