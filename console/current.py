@@ -13,7 +13,7 @@ from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder
 
-Adopted = Callable[[Policy], None]
+Adopted = Callable[[Policy | None, Policy], None]
 
 
 class _TreeLoader:
@@ -31,7 +31,8 @@ class _TreeLoader:
 
 
 class CurrentPolicy:
-    """Follows a directory; `adopted` is told of each version that comes into force.
+    """Follows a directory; `adopted` is told of each version that comes into force, with the one
+    before it.
 
     Raises PolicyError when there is no good policy to start from.
     """
@@ -44,7 +45,7 @@ class CurrentPolicy:
         self._policy = self._loader.last
         self._adopted = adopted
         self.problems: tuple[str, ...] = ()
-        adopted(self._policy)
+        adopted(None, self._policy)
 
     @property
     def policy(self) -> Policy:
@@ -66,7 +67,6 @@ class CurrentPolicy:
         self.problems = tuple(map(str, error.problems))
 
     def _take(self, policy: Policy) -> None:
-        is_new = policy.snapshot.version != self._policy.snapshot.version
-        self._policy, self.problems = policy, ()
-        if is_new:
-            self._adopted(policy)
+        before, self._policy, self.problems = self._policy, policy, ()
+        if policy.snapshot.version != before.snapshot.version:
+            self._adopted(before, policy)

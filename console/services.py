@@ -7,23 +7,38 @@ from dataclasses import dataclass
 
 from console.audit.log import AuditLog
 from console.current import CurrentPolicy
-from console.edits.editor import PolicyEditor
+from console.edits.keys import Keys
+from console.edits.models import Models
+from console.edits.projects import Projects
+from console.edits.reader import PolicyReader
+from console.edits.teams import Teams
+from console.edits.tokens import Tokens
 from console.history import PolicyHistory
 from console.identity.asking import Identity
+from console.identity.code_flow import CodeFlow
 from console.inforce import InForce
 from console.reads.readings import Readings
+from console.recording import Recording
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`access_logs` are patterns of files; `now` is seconds since the epoch."""
+    """`current` follows the policy, `reader` reads it as the files say now. `access_logs` are
+    patterns of files; `now` is seconds since the epoch."""
 
     current: CurrentPolicy
-    editor: PolicyEditor
+    reader: PolicyReader
+    keys: Keys
+    teams: Teams
+    projects: Projects
+    models: Models
+    tokens: Tokens
     readings: Readings
     audit: AuditLog
+    recording: Recording
     history: PolicyHistory
     identity: Identity
+    code_flow: CodeFlow
     in_force: InForce
     access_logs: tuple[str, ...]
     now: Callable[[], float]
