@@ -134,7 +134,7 @@ def metadata_value(value: object) -> object:
 
 
 def _number(value: int | Decimal) -> int | Decimal:
-    if not abs(value) <= _LARGEST_NUMBER or not _is_short(value):
+    if not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER or not _is_short(value):
         refuse("must be a number up to 2**53 with at most nine decimals")
     return value
 

@@ -152,7 +152,7 @@ class KeyView(Written):
     """As written."""
     effective_limits: dict[str, EffectiveLimit]
     """The narrowest of each kind, of the key and all above it. All of them are enforced."""
-    metadata: dict[str, MetadataValue]
+    metadata: dict[str, str | bool | int | float]
     previous: list[str]
     """When the keys end that rotations replaced, of those still valid (UTC)."""
     where: str

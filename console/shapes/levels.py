@@ -83,6 +83,15 @@ class ProjectPatch(LevelPatch):
     """Of a project."""
 
 
+class EnvironmentView(Shape):
+    """As written."""
+
+    blocked: bool
+    limits: Limits
+    allowed_models: list[str] | None
+    denied_models: list[str]
+
+
 class LevelView(Written):
     """What a team and a project say, as written."""
 
@@ -91,7 +100,7 @@ class LevelView(Written):
     denied_models: list[str]
     limits: Limits
     model_limits: dict[str, Limits]
-    environments: dict[str, Environment]
+    environments: dict[str, EnvironmentView]
     keys: int
     """How many there are below."""
     where: str

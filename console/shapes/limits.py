@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, PlainSerializer, WithJsonSchema
 
 from console.shapes.base import AliasName, Shape, SpendUsd, as_number
-from tollhouse.policy.compiled import BudgetMode, RuleLevel
+from tollhouse.policy.compiled import BudgetMode, Level
 from tollhouse.policy.files import Count
 
 
@@ -52,7 +52,7 @@ class EffectiveLimit(Shape):
 
     limit: Amount
     """USD for a spend limit, else a count."""
-    level: RuleLevel
+    level: Level
     """key, project, team or org."""
     name: str
     """Of the level."""

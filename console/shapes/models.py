@@ -17,7 +17,7 @@ from console.shapes.base import (
     metadata_value,
     refuse,
 )
-from console.shapes.limits import Limits
+from console.shapes.limits import Amount, Limits
 from tollhouse.policy import rules
 from tollhouse.policy.compiled import Endpoint
 from tollhouse.policy.files import ParameterName, Tokens
@@ -131,9 +131,9 @@ class ModelPatch(Shape):
 class UnitPrices(Shape):
     """USD per million tokens."""
 
-    input: PriceUsd
-    output: PriceUsd
-    cached_input: PriceUsd
+    input: Amount
+    output: Amount
+    cached_input: Amount
 
 
 class ModelView(Written):
@@ -146,7 +146,7 @@ class ModelView(Written):
     endpoints: list[Endpoint]
     limits: Limits
     """As written, all teams together."""
-    defaults: dict[str, Default]
+    defaults: dict[str, Annotated[Any, PlainSerializer(_as_json, when_used="json")]]
     max_output_tokens: int | None
     max_tokens_per_media: int
     max_tokens_for_tools: int

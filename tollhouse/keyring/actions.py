@@ -21,6 +21,8 @@ from tollhouse.policy.editing.errors import EditError
 MOST_PREVIOUS = 4
 REASON = "blocked_reason"
 """The metadata of a blocked key that says why."""
+BLOCKED_BY = "blocked_by"
+"""And who blocked it, where it was by the management API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,10 @@ def unblock(directory: Path, key_id: str) -> Done:
         if not place.key.blocked:
             return Done(draft.snapshot.keys[key_id], place, changed=False)
         draft.remove(place.file, (*place.path, "blocked"))
-        if REASON in place.key.metadata:
-            only = len(place.key.metadata) == 1
-            path = (*place.path, "metadata") if only else (*place.path, "metadata", REASON)
+        said = {REASON, BLOCKED_BY}.intersection(place.key.metadata)
+        metadata = (*place.path, "metadata")
+        alone = len(said) == len(place.key.metadata)
+        for path in [metadata] if said and alone else [(*metadata, name) for name in said]:
             draft.remove(place.file, path)
         return _committed(draft, key_id)
 

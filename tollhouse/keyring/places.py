@@ -55,7 +55,7 @@ def home_of(tree: PolicyTree, team: str, project: str, file: str | None) -> tupl
 
     Raises EditError when there is no such team or project, or no one such file.
     """
-    homes = _homes(tree, team, project)
+    homes = homes_of(tree, team, project)
     if file is not None:
         if file not in homes:
             raise EditError(f"{file} holds no keys of this project; known: {', '.join(homes)}")
@@ -69,7 +69,7 @@ def home_of(tree: PolicyTree, team: str, project: str, file: str | None) -> tupl
     return filled[0], homes[filled[0]][0]
 
 
-def _homes(tree: PolicyTree, team: str, project: str) -> dict[str, tuple[Path, int]]:
+def homes_of(tree: PolicyTree, team: str, project: str) -> dict[str, tuple[Path, int]]:
     """By file, the team's first: where the project's list is, and how many keys it has."""
     teams = {source.model.team: source for source in tree.teams}
     if team not in teams:

@@ -63,7 +63,18 @@ class PolicyLoader:
         Raises:
             PolicyError: as `load_snapshot`.
         """
-        return self._compiler.compile(self._files.load(directory))
+        return self.read(directory)[1]
+
+    def read(
+        self, directory: Path, instead: Mapping[str, str | None] | None = None
+    ) -> tuple[PolicyTree, Snapshot]:
+        """The policy with the files that it is compiled from; `instead` as `Loader.load` has it.
+
+        Raises:
+            PolicyError: as `load_snapshot`.
+        """
+        tree = self._files.load(directory, instead)
+        return tree, self._compiler.compile(tree)
 
 
 class Compiler:

@@ -24,7 +24,7 @@ _NO_PROVIDERS = ProvidersFile.model_construct(providers={})
 _NO_MODELS = ModelsFile.model_construct(models={}, groups={})
 
 
-def load(directory: Path, instead: Mapping[str, str] | None = None) -> PolicyTree:
+def load(directory: Path, instead: Mapping[str, str | None] | None = None) -> PolicyTree:
     """Read every file of a policy directory, once; as `Loader.load`."""
     return Loader().load(directory, instead)
 
@@ -39,11 +39,11 @@ class Loader:
     def __init__(self) -> None:
         self._sources: dict[str, Source[Any]] = {}
 
-    def load(self, directory: Path, instead: Mapping[str, str] | None = None) -> PolicyTree:
+    def load(self, directory: Path, instead: Mapping[str, str | None] | None = None) -> PolicyTree:
         """Read every file of a directory; the tree carries the problems of its files, and of a
         file that has any, what is left without them.
 
-        `instead` has the text of some, by name.
+        `instead` has the text of some, by name; None: as if it were not there.
 
         Raises:
             PolicyError: there is no such directory.
@@ -74,7 +74,7 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
 
 class _Loading:
     def __init__(
-        self, directory: Path, instead: Mapping[str, str], known: Mapping[str, Source[Any]]
+        self, directory: Path, instead: Mapping[str, str | None], known: Mapping[str, Source[Any]]
     ) -> None:
         self.sources: dict[str, Source[Any]] = {}
         self._directory = directory
@@ -113,7 +113,8 @@ class _Loading:
             problem = PolicyProblem(str(self._directory), 1, 1, "not a directory that can be read")
             raise PolicyError([problem]) from None
         found = [path.relative_to(self._directory).as_posix() for path in paths]
-        names = sorted({*found, *self._instead})
+        gone = {name for name, text in self._instead.items() if text is None}
+        names = sorted({*found, *self._instead} - gone)
         return [name for name in names if self._is_known(name)]
 
     def _is_known(self, name: str) -> bool:

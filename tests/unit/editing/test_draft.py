@@ -102,6 +102,7 @@ def test_a_link_is_refused_with_where_to_change_it(tmp_path: Path, linked: str) 
         pytest.raises(EditError, match="in Git or in the ConfigMap"),
     ):
         draft.set("teams/web.yaml", (*KEY, "blocked"), True)
+        draft.commit()
 
 
 @pytest.mark.parametrize(
@@ -123,8 +124,9 @@ def test_a_directory_that_cannot_be_written_is_said(directory: str, said: str) -
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
+from tollhouse.policy.editing import swap
 from tollhouse.policy.editing.draft import open_draft
-Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+swap.exchange = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 with open_draft(Path(sys.argv[1])) as draft:
     draft.set("teams/web.yaml", ("projects", "site", "keys", 0, "blocked"), True)
     draft.commit()

@@ -1,9 +1,9 @@
 """A policy directory being edited: read, changed in memory, checked as a whole, written.
 
 Nothing is written unless the services' own loader takes the whole resulting policy. Each file is
-replaced by a rename in its directory, so a reader, or a process that is killed, sees the old file
-or the new one. Edits of this module wait for each other; an editor that saves in between is
-noticed, and its file is left alone.
+replaced in one step, so a reader, or a process that is killed, sees the old file or the new one.
+Edits of this module wait for each other; an editor that saves in between is noticed, and its file
+is left alone.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
-from tollhouse.policy import loader
 from tollhouse.policy.compiled import Snapshot
-from tollhouse.policy.compiler import compile_tree
+from tollhouse.policy.compiler import PolicyLoader
 from tollhouse.policy.documents import Path
 from tollhouse.policy.editing import replacing, splice
-from tollhouse.policy.editing.errors import EditError, WouldBeRefused
+from tollhouse.policy.editing.errors import EditError, ReadOnlyError, WouldBeRefused
+from tollhouse.policy.editing.replacing import Rewrite
 from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.tree import PolicyTree
 
@@ -28,17 +29,28 @@ LOCK_FILE = ".tollhouse.lock"
 """In the policy directory; the loader ignores names that begin with a dot."""
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An edit that the services would take: the policy as it would be, and the files to write."""
+
+    tree: PolicyTree
+    snapshot: Snapshot
+    rewrites: Mapping[str, Rewrite]
+
+
 class Draft:
     """The policy as it was read (`tree`, `snapshot`), and the changes to it so far.
 
     `file` is a name within the directory, e.g. teams/web.yaml; `path` is a place within the file.
+    `loader` has what it compiled for the draft before this one.
     """
 
-    def __init__(self, directory: FilePath) -> None:
+    def __init__(self, directory: FilePath, loader: PolicyLoader | None = None) -> None:
         self.directory = directory
+        self._loader = loader or PolicyLoader()
         # Read once: what decides, what is edited and what is compared at the end are one text.
-        self._read: dict[str, str | None] = dict(replacing.read_all(directory))
-        self._edited = {name: text for name, text in self._read.items() if text is not None}
+        self._read: dict[str, str] = dict(replacing.read_all(directory))
+        self._edited: dict[str, str | None] = dict(self._read)
         self.tree, self.snapshot = self._checked(before=True)
 
     def set(self, file: str, path: Path, value: Any) -> None:
@@ -55,57 +67,81 @@ class Draft:
 
     def create(self, file: str, text: str) -> None:
         """Add a file. Raises EditError when it is there already."""
-        if file in self._edited:
+        if self._edited.get(file) is not None:
             raise EditError(f"{self.directory / file} is there already")
-        self._read.setdefault(file, None)
         self._edited[file] = text
+
+    def delete(self, file: str) -> None:
+        """Remove a file. Raises KeyError when there is none."""
+        if self._edited[file] is None:
+            raise KeyError(file)
+        self._edited[file] = None
+
+    def plan(self) -> Planned:
+        """Check the whole resulting policy. Raises WouldBeRefused."""
+        tree, snapshot = self._checked(before=False)
+        rewrites = {
+            name: Rewrite(self._read.get(name), text)
+            for name, text in self._edited.items()
+            if text != self._read.get(name)
+        }
+        return Planned(tree, snapshot, rewrites)
+
+    def write(self, planned: Planned, before: Callable[[], None] | None = None) -> None:
+        """Write what `plan` gave. `before` is called when all but the last step is done: if it
+        raises, nothing is written.
+
+        Raises:
+            MeanwhileError: a file changed meanwhile.
+            ReadOnlyError: a file is a link, or cannot be written.
+        """
+        with replacing.prepared(self.directory, planned.rewrites) as ready:
+            ready.require_unchanged()
+            if before is not None:
+                before()
+            ready.put()
+        self.tree, self.snapshot = planned.tree, planned.snapshot
 
     def commit(self) -> Snapshot:
         """Check the whole resulting policy and write it; the snapshot that it compiles to.
 
         Raises:
-            WouldBeRefused: the services would not take it.
-            EditError: a file changed meanwhile, is a link, or cannot be written.
+            EditError: as `plan` and `write`.
         """
-        tree, snapshot = self._checked(before=False)
-        changed = [name for name in self._edited if self._edited[name] != self._read[name]]
-        for name in changed:
-            replacing.require_unchanged(self.directory, name, self._read[name])
-        for name in changed:
-            replacing.replace(self.directory, name, self._edited[name])
-        self.tree, self.snapshot = tree, snapshot
-        return snapshot
+        self.write(self.plan())
+        return self.snapshot
 
     def _edit(self, file: str, change: Callable[..., str], *arguments: Any) -> None:
-        replacing.refuse_links(self.directory, file)
         self._edited[file] = change(self._edited[file], *arguments)
 
     def _checked(self, *, before: bool) -> tuple[PolicyTree, Snapshot]:
         try:
-            tree = loader.load(self.directory, self._edited)
-            return tree, compile_tree(tree)
+            return self._loader.read(self.directory, self._edited)
         except PolicyError as error:
             raise WouldBeRefused(error, before=before) from error
 
 
 @contextlib.contextmanager
-def open_draft(directory: FilePath) -> Iterator[Draft]:
+def open_draft(directory: FilePath, loader: PolicyLoader | None = None) -> Iterator[Draft]:
     """The policy, held against other edits by this module until the block ends.
 
     Raises:
         WouldBeRefused: the policy is wrong as it is.
-        EditError: the directory cannot be written.
+        ReadOnlyError: the directory cannot be written.
+        EditError: there is no such directory.
     """
-    with _locked(directory):
-        yield Draft(directory)
+    with locked(directory):
+        yield Draft(directory, loader)
 
 
 @contextlib.contextmanager
-def _locked(directory: FilePath) -> Iterator[None]:
+def locked(directory: FilePath) -> Iterator[None]:
+    """Waits for other edits. Raises as `open_draft`."""
     try:
         lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise EditError(replacing.unwritable(directory, error)) from error
+        kind = EditError if replacing.is_missing(error) else ReadOnlyError
+        raise kind(replacing.unwritable(directory, error)) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -15,7 +15,7 @@ import yaml
 
 from tollhouse.policy.documents import Document, Path
 from tollhouse.policy.editing import insertion, removal
-from tollhouse.policy.editing.errors import EditError
+from tollhouse.policy.editing.errors import LayoutError
 from tollhouse.policy.editing.layout import Layout, Patch, read_layout
 
 _BOM = "\ufeff"
@@ -27,7 +27,7 @@ def set_value(text: str, path: Path, value: Any) -> str:
     Values are dict, list, str, bool, int, Decimal, date or datetime.
 
     Raises:
-        EditError: there is no such place, or the layout there cannot be edited.
+        LayoutError: there is no such place, or the layout there cannot be edited.
     """
     existing = read_layout(text.removeprefix(_BOM)).values
     while path[:-1] not in existing:
@@ -40,7 +40,7 @@ def set_value(text: str, path: Path, value: Any) -> str:
 
 
 def append(text: str, path: Path, value: Any) -> str:
-    """Add an item to the list at `path`, which is made if it is missing. Raises EditError."""
+    """Add an item to the list at `path`, which is made if it is missing. Raises LayoutError."""
     if path not in read_layout(text.removeprefix(_BOM)).values:
         return set_value(text, path, [value])
 
@@ -53,7 +53,7 @@ def append(text: str, path: Path, value: Any) -> str:
 def remove(text: str, path: Path) -> str:
     """Take out a key of a mapping or an item of a list, with the comment at the end of its line.
 
-    Raises EditError, also where there is nothing at `path`.
+    Raises LayoutError, also where there is nothing at `path`.
     """
 
     def change(data: Any) -> None:
@@ -77,17 +77,17 @@ def _edit(
         patch = find(read_layout(bare))
         change(expected)
     except (LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise EditError(_unclear(path)) from error
+        raise LayoutError(_unclear(path)) from error
     edited = bare[: patch.start] + patch.text + bare[patch.end :]
     if _data(edited, path) != expected:
-        raise EditError(_unclear(path))
+        raise LayoutError(_unclear(path))
     return text[: len(text) - len(bare)] + edited
 
 
 def _data(text: str, path: Path) -> Any:
     read = Document("", text).read()
     if read.problems:
-        raise EditError(_unclear(path))
+        raise LayoutError(_unclear(path))
     return read.data
 
 

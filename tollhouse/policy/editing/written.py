@@ -15,12 +15,16 @@ _PLAIN = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
+# JSON's text is YAML's but for these: YAML takes them raw for line breaks, or not at all.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
 # A hash is no number in any YAML, unless all of it could be one: digits, or 12e34.
 _HASH = re.compile(r"(?=.*[a-df])[0-9a-f]{64}")
 
 
 def flow(value: Any) -> str:
-    """On one line: `{a: 1, b: [x, y]}`. Takes dict, list, str, bool, numbers, dates."""
+    """On one line: `{a: 1, b: [x, y]}`. Takes dict, list, str, bool, numbers, dates,
+    None."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{flow(name)}: {flow(each)}' for name, each in value.items())}}}"
     if isinstance(value, list):
@@ -63,8 +67,8 @@ def _is_nested(value: Any) -> bool:
 
 
 def _scalar(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, datetime):
         return _moment(value)
     if isinstance(value, date):
@@ -74,11 +78,12 @@ def _scalar(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     text = str(value)
-    return (
-        text
-        if _PLAIN.fullmatch(text) or _HASH.fullmatch(text)
-        else json.dumps(text, ensure_ascii=False)
-    )
+    return text if _PLAIN.fullmatch(text) or _HASH.fullmatch(text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    json_text = json.dumps(text, ensure_ascii=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
 
 
 def _moment(value: datetime) -> str:

@@ -1,0 +1,44 @@
+"""The policy as the files say now, for use cases that only read."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from console.edits.policy import Policy
+from console.edits.refusals import policy_invalid
+from tollhouse.policy.compiler import PolicyLoader
+from tollhouse.policy.problems import PolicyError
+from tollhouse.policy.source import PolicyDirectory
+
+
+class PolicyReader:
+    """Reads a directory again when a file of it changed; for any thread.
+
+    While somebody has left a mistake in it the policy before holds, as it does for the gateway.
+    """
+
+    def __init__(self, directory: Path, *, allow_demo_keys: bool = False) -> None:
+        self._directory = directory
+        self._watched = PolicyDirectory(directory)
+        self._loader = PolicyLoader(allow_demo_keys=allow_demo_keys)
+        self._turn = threading.Lock()
+        self._seen: object = None
+        self._policy: Policy | None = None
+
+    def now(self) -> Policy:
+        """Raises ManageError `policy_invalid` where there has been no good policy yet."""
+        with self._turn:
+            seen = self._watched.fingerprint()
+            if self._policy is None or seen != self._seen:
+                self._read()
+                self._seen = seen
+            assert self._policy is not None  # noqa: S101 - read, or raised
+            return self._policy
+
+    def _read(self) -> None:
+        try:
+            self._policy = Policy(*self._loader.read(self._directory))
+        except PolicyError as error:
+            if self._policy is None:
+                raise policy_invalid(error) from error
