@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvloop
@@ -20,7 +21,7 @@ from console import options
 from console.alerts.loop import AlertLoop
 from console.alerts.metrics import AlertMetrics
 from console.alerts.store import AlertStore
-from console.alerts.webhook import deliver
+from console.alerts.webhook import Webhook
 from console.app import create_app
 from console.audit.errors import AuditUnavailable, Unreadable
 from console.audit.kept_head import KeptHead
@@ -29,14 +30,23 @@ from console.audit.record import Head
 from console.current import CurrentPolicy
 from console.edits.editor import PolicyEditor
 from console.edits.git import GitCommits
+from console.edits.keys import Keys
+from console.edits.models import Models
 from console.edits.policy import Policy
+from console.edits.projects import Projects
+from console.edits.reader import PolicyReader
+from console.edits.teams import Teams
+from console.edits.tokens import Tokens
 from console.history import PolicyHistory
 from console.hosting import serve
 from console.identity.asking import Identity
+from console.identity.code_flow import CodeFlow
 from console.identity.sessions import Sessions
 from console.inforce import InForce
 from console.options import ConsoleOptions
+from console.problems import ManageError
 from console.reads.readings import Readings
+from console.recording import Recording
 from console.services import Services
 from tollhouse.policy.management import Alerts
 from tollhouse.policy.problems import PolicyError
@@ -67,28 +77,45 @@ async def run(chosen: ConsoleOptions) -> None:
 
 
 def _services(chosen: ConsoleOptions, metrics: PolicyMetrics) -> Services:
-    state = _state(chosen.state_dir)
-    history = PolicyHistory(state / "history")
+    state, demo = _state(chosen.state_dir), chosen.demo_keys
     kept = KeptHead(chosen.redis_url)
-
-    def adopted(policy: Policy) -> None:
-        metrics.loaded(policy.snapshot)
-        _keep(history, policy)
-
     audit = AuditLog(state / "audit.json", on_head=lambda head: _advance(kept, head))
-    git = GitCommits(chosen.policies) if chosen.git_commit else None
-    demo = chosen.demo_keys
+    recording, history = Recording(audit), PolicyHistory(state / "history")
+
+    def adopted(old: Policy | None, new: Policy) -> None:
+        metrics.loaded(new.snapshot)
+        _keep(history, recording, old, new)
+
+    reader = PolicyReader(chosen.policies, allow_demo_keys=demo)
+    editor = PolicyEditor(
+        chosen.policies,
+        allow_demo_keys=demo,
+        git=GitCommits(chosen.policies) if chosen.git_commit else None,
+        before_write=recording.write,
+    )
+    sessions = Sessions.kept_in(state / "session.key")
     return Services(
         current=CurrentPolicy(chosen.policies, adopted, allow_demo_keys=demo),
-        editor=PolicyEditor(chosen.policies, allow_demo_keys=demo, git=git),
+        reader=reader,
+        keys=Keys(reader, editor, _clock),
+        teams=Teams(reader, editor),
+        projects=Projects(reader, editor),
+        models=Models(reader, editor),
+        tokens=Tokens(reader, editor, _clock),
         readings=Readings(chosen.redis_url),
         audit=audit,
+        recording=recording,
         history=history,
-        identity=Identity(Sessions.kept_in(state / "session.key"), allow_demo=demo),
+        identity=Identity(sessions, allow_demo=demo),
+        code_flow=CodeFlow(sessions.fernet),
         in_force=InForce(chosen.services),
         access_logs=tuple(chosen.access_log),
         now=time.time,
     )
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
 
 
 def _state(directory: Path) -> Path:
@@ -99,11 +126,13 @@ def _state(directory: Path) -> Path:
     return directory
 
 
-def _keep(history: PolicyHistory, policy: Policy) -> None:
+def _keep(history: PolicyHistory, recording: Recording, old: Policy | None, new: Policy) -> None:
+    """What came into force, though nobody edited it here: files are the source of truth."""
     try:
-        history.keep(policy.tree, time.time())
-    except OSError as error:
-        log.warning("this policy is not kept", extra={"fields": {"reason": str(error)}})
+        recording.changed(old, new)
+        history.keep(new.tree, time.time())
+    except (ManageError, OSError) as error:
+        log.error("a policy is not recorded", extra={"fields": {"reason": str(error)}})
 
 
 def _advance(kept: KeptHead, head: Head) -> None:
@@ -145,7 +174,7 @@ async def _alerting(
         lambda: services.current.policy.snapshot,
         alerts,
         store,
-        deliver,
+        Webhook(),
         metrics=AlertMetrics(registry),
     )
     stop = asyncio.Event()

@@ -52,10 +52,6 @@ class CurrentPolicy:
         """The one in force here."""
         return self._policy
 
-    def written(self, policy: Policy) -> None:
-        """An edit of our own: shown at once, without waiting for the directory to say so."""
-        self._take(policy)
-
     def loaded(self, snapshot: Snapshot) -> None:
         """Of `watch`: the directory says something new."""
         last = self._loader.last

@@ -22,7 +22,7 @@ from console.services import Services
 from tollhouse import contract
 
 IN_FORCE_HEADER = "x-tollhouse-in-force"
-"""Of a write: true once the gateway goes by it, false if that takes longer; absent where unknown."""
+"""Of a write: true once the gateway goes by it, false if that takes longer; else absent."""
 
 T = TypeVar("T", bound=BaseModel)
 

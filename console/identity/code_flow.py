@@ -59,7 +59,8 @@ class CodeFlow:
 
     def begin(self, page: SignInPage, redirect_uri: str, next_page: str) -> tuple[str, str]:
         """Where to send the browser, and the cookie that it is to bring back."""
-        begun = Begun(*(secrets.token_urlsafe(32) for _ in range(3)), next_page)
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        begun = Begun(state, nonce, verifier, next_page)
         challenge = hashlib.sha256(begun.verifier.encode()).digest()
         asked = {
             "response_type": "code",

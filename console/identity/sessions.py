@@ -21,7 +21,7 @@ SECONDS = 12 * 3600
 class Sessions:
     """Seals and opens. `now` is seconds since the epoch."""
 
-    _fernet: Fernet
+    fernet: Fernet
 
     @classmethod
     def kept_in(cls, path: Path) -> Sessions:
@@ -37,14 +37,14 @@ class Sessions:
 
     def seal(self, sha256: str, now: float) -> str:
         """The cookie's value."""
-        return self._fernet.encrypt_at_time(
+        return self.fernet.encrypt_at_time(
             json.dumps({"sha256": sha256}).encode(), int(now)
         ).decode()
 
     def open(self, cookie: str, now: float) -> str | None:
         """The SHA-256 of the token; None: it is not ours, or too old."""
         try:
-            text = self._fernet.decrypt_at_time(cookie.encode(), SECONDS, int(now))
+            text = self.fernet.decrypt_at_time(cookie.encode(), SECONDS, int(now))
         except InvalidToken:
             return None
         return str(json.loads(text)["sha256"])
