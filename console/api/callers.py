@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Request, Response, Security
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
 from console import request as requests
@@ -66,7 +67,15 @@ class Caller:
         return {} if known is None else {IN_FORCE_HEADER: str(known).lower()}
 
 
-async def caller(request: Request) -> Caller:
+# For the document: who it is, is told by `Identity`.
+_BEARER = HTTPBearer(
+    scheme_name="token",
+    description="A management token (tlm_…), or a JWT of the company's single sign-on.",
+    auto_error=False,
+)
+
+
+async def caller(request: Request, _bearer: Annotated[object, Security(_BEARER)]) -> Caller:
     """Raises ManageError: invalid_token, token_expired, proxy_key_not_accepted, …"""
     services: Services = request.app.state.services
     facts = RequestFacts(

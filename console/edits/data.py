@@ -86,4 +86,5 @@ def _short(sha256: str) -> str:
 
 
 def _dumped(model: BaseModel, exclude: Iterable[str] = ()) -> Data:
-    return model.model_dump(exclude_unset=True, exclude=set(exclude))
+    # A moment is a date to the model, and one to Python.
+    return model.model_dump(exclude_unset=True, exclude=set(exclude), warnings=False)

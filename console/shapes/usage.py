@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, WithJsonSchema
 
 from console.reads.usage import Dimension
-from console.shapes.base import Shape, SpendUsd
+from console.shapes.base import Name, Shape, SpendUsd
 
 Day = Annotated[date | None, Field(strict=False)]
 Names = Annotated[str, Field(max_length=200)]
@@ -23,7 +23,7 @@ class Period(Shape):
     """YYYY-MM-DD."""
     last: Day = Field(default=None, alias="to")
     """YYYY-MM-DD."""
-    team: Names | None = None
+    team: Name | None = None
     project: Names | None = None
     key: Names | None = None
     """A key's id."""
