@@ -114,6 +114,15 @@ async def spend(
     await ledger.settle(settlement(asked, tokens=tokens, cost=cost, usage=taken))
 
 
+async def charge(
+    ledger: Ledger, snapshot: Snapshot, clock: FakeClock, key_id: str, cost: int
+) -> None:
+    """One call that nothing was reserved for (Redis was away), settled now: whatever is left."""
+    asked = claim_of(snapshot, clock, key_id)
+    taken = TakenUsage(10, 5, 2)
+    await ledger.settle(settlement(asked, tokens=15, cost=cost, usage=taken))
+
+
 async def note(ledger: Ledger, snapshot: Snapshot) -> None:
     """What the running service does every ten seconds."""
     await ledger.note_slots(every_slot(snapshot))
