@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from trustme import LeafCert
 
 Answer = int | str | tuple[int, dict[str, str]]
 """A status, with headers or without, or "hang" (until the end of the test) or "close"."""
@@ -52,13 +55,16 @@ def title(body: dict[str, Any]) -> str:
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """One that runs until the block ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    hook = Receiver(
-        f"http://127.0.0.1:{server.server_port}/services/T0/B0/hushhush", threading.Event()
-    )
+def receiver(certificate: LeafCert | None = None) -> Iterator[Receiver]:
+    """One that runs until the block ends, over TLS where it has a certificate."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    origin = f"http://127.0.0.1:{server.server_port}"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(context)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        origin = f"https://localhost:{server.server_port}"
+    hook = Receiver(f"{origin}/services/T0/B0/hushhush", threading.Event())
     server.hook = hook  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -69,6 +75,13 @@ def receiver() -> Iterator[Receiver]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: some tests hang up."""
 
 
 class _Handler(BaseHTTPRequestHandler):

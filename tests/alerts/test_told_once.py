@@ -256,6 +256,7 @@ async def test_a_claim_whose_owner_was_killed_is_taken_over_when_it_ends(
         (40, 16, ["80 % of the weekly budget of team web is spent"]),
         (40, 15, ["77 % of the weekly budget of team web is spent"]),  # half of it is more
         (40, 3, []),
+        (30, 1, []),  # 56 % of 30, and half of it is less than what was told
         (19, 1, []),  # lowered: 89 % of 19, which is past 80 % as told
         (17, 1, ["the weekly budget of team web is used up"]),
         (20, 4, ["the weekly budget of team web is used up"]),
@@ -501,3 +502,33 @@ async def test_a_teams_spike_is_told_once_that_day(
     assert replica.value("sent_total", "spike") == 1
     (told,) = [body for body in hook.taken if "usual" in body["text"]]
     assert "$20.00 on 2026-11-24 so far; its usual day costs $1.00." in told["text"]
+
+
+async def test_a_message_names_what_cost_most_of_what_it_is_about_and_never_a_key(
+    start: Starter, hook: Receiver, world: World, ledger: Ledger
+) -> None:
+    await note(ledger, world.snapshot)
+    await charge(ledger, world.snapshot, world.clock, "web-3", 9 * USD)
+    await charge(ledger, world.snapshot, world.clock, "web-1", 4 * USD)
+    await charge(ledger, world.snapshot, world.clock, "ops-1", 40 * USD)
+
+    await start().loop.check()
+
+    told = {body["text"].partition(".")[0]: body["blocks"][1]["text"]["text"] for body in hook.came}
+    lines = {
+        title: [line for line in text.splitlines() if line.startswith("Most")]
+        for title, text in told.items()
+    }
+    assert lines == {
+        "65 % of the weekly budget of team web is spent": [
+            "Most by keys: web-3 $9.00, web-1 $4.00",
+            "Most by models: small $13.00",
+        ],
+        "80 % of the daily budget of key web-1 is spent": ["Most by models: small $4.00"],
+        "53 % of the monthly budget of org acme is spent": [
+            "Most by teams: ops $40.00, web $13.00",
+            "Most by models: small $53.00",
+        ],
+    }
+    for key in world.snapshot.keys.values():
+        assert all(key.sha256 not in str(body) for body in hook.came)
