@@ -71,7 +71,7 @@ class AlertLoop:
         self._failed_in_a_row = 0
         self._paused_until = 0.0
         self._redis_was_away = False
-        self._redis_trouble = Trouble(log, "alerts cannot be checked", "alerts are checked again")
+        self._check_trouble = Trouble(log, "alerts cannot be checked", "alerts are checked again")
         self._webhook_trouble = Trouble(log, "alerts are not delivered", "alerts are delivered")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -94,16 +94,14 @@ class AlertLoop:
             await self._check(stop or asyncio.Event())
         except LedgerUnavailable as error:
             self._redis_was_away = True
-            self._failed(str(error))
+            self._metrics.check_failures.inc()
+            self._check_trouble.seen(str(error), kind="redis")
         except Exception as error:
             # Whatever it is, the next check may go well; a loop that has ended would tell nobody.
-            self._failed(type(error).__name__, exc_info=True)
+            self._metrics.check_failures.inc()
+            self._check_trouble.seen(type(error).__name__, exc_info=True)
         else:
-            self._redis_trouble.over()
-
-    def _failed(self, reason: str, *, exc_info: bool = False) -> None:
-        self._metrics.check_failures.inc()
-        self._redis_trouble.seen(reason, exc_info=exc_info)
+            self._check_trouble.over()
 
     async def _check(self, stop: asyncio.Event) -> None:
         await self._mark_delivered()
