@@ -27,6 +27,7 @@ from tollhouse.demo import DEMO_KEYS
 from tollhouse.policy import files, management_files
 from tollhouse.serving import options
 from tollhouse.serving.bundles import BundleMetrics
+from tollhouse.serving.clock import ClockMetrics
 from tollhouse.serving.policy import PolicyMetrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +99,7 @@ def _registered() -> list[Any]:
     AlertMetrics(registry)
     RatelimitMetrics(registry)
     PolicyMetrics(registry)
+    ClockMetrics(registry)
     store = BundleStore("redis://127.0.0.1", timeout_seconds=1)
     BundleMetrics(registry, PolicyBundles(store, BundleCache(ROOT / "none"), []))
     return list(registry._collector_to_names)
