@@ -151,8 +151,9 @@ def test_grafana_finds_its_files_where_they_are_mounted() -> None:
     [provider] = yaml.safe_load(PROVIDERS.read_text())["providers"]
     dashboard = given["./deploy/grafana/tollhouse.json"]
     assert dashboard == f"{provider['options']['path']}/tollhouse.json"
-    assert f"cfg:default.dashboards.default_home_dashboard_path={dashboard}" in (
-        _service("grafana")["command"]
+    assert (
+        f"cfg:default.dashboards.default_home_dashboard_path={dashboard}"
+        in (_service("grafana")["command"])
     )
 
 
