@@ -18,6 +18,7 @@ from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.serving import logs, options
 from tollhouse.serving.background import InBackground
+from tollhouse.serving.clock import ClockMetrics
 from tollhouse.serving.host import ServiceError, serve
 from tollhouse.serving.options import Options
 from tollhouse.serving.policy import PolicyMetrics
@@ -29,6 +30,7 @@ async def run(chosen: Options) -> None:
     """Raises PolicyError when there is no good policy to start from; SourceError, ServiceError."""
     registry = CollectorRegistry()
     policy_metrics = PolicyMetrics(registry)
+    ClockMetrics(registry)
     holder = PolicyHolder(InBackground(open_source(chosen.source, registry)))
     policy_metrics.loaded(holder.current)
     service = AuthzService(holder.current, Metrics(registry))

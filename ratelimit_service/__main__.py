@@ -29,6 +29,7 @@ from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.watch import PolicyHolder, watch
 from tollhouse.serving import logs, options
 from tollhouse.serving.background import InBackground
+from tollhouse.serving.clock import ClockMetrics
 from tollhouse.serving.host import ServiceError, serve
 from tollhouse.serving.options import Options
 from tollhouse.serving.policy import PolicyMetrics
@@ -44,6 +45,7 @@ async def run(chosen: Options, redis_url: str, state_dir: Path | None) -> None:
     ServiceError."""
     registry = CollectorRegistry()
     metrics, policy_metrics = Metrics(registry), PolicyMetrics(registry)
+    ClockMetrics(registry)
     holder = PolicyHolder(InBackground(open_source(chosen.source, registry)))
     policy_metrics.loaded(holder.current)
     ledger = Ledger(open_redis(redis_url))
@@ -64,7 +66,7 @@ async def run(chosen: Options, redis_url: str, state_dir: Path | None) -> None:
         async with running(settler):
             await serve(
                 chosen,
-                lambda server: register(server, admission, settler, refusals),
+                lambda server: register(server, admission, settler, refusals, metrics),
                 registry,
                 readiness,
                 policy_metrics.document,

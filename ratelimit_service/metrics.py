@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from ratelimit_service.settlement import Charge
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0)
+# A small model begins within a quarter of a second, one that reasons may take a minute.
+_FIRST_BYTE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 class Metrics:
@@ -52,6 +54,13 @@ class Metrics:
         )
         self.cost = Counter(
             "tollhouse_cost_usd", "Cost charged, in USD.", ["team", "alias"], registry=registry
+        )
+        self.first_byte_seconds = Histogram(
+            "tollhouse_first_byte_seconds",
+            "Time from the start of a request to its provider's first byte.",
+            ["provider", "alias"],
+            buckets=_FIRST_BYTE_BUCKETS,
+            registry=registry,
         )
         self.redis_errors = Counter(
             "tollhouse_redis_errors",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import grpc
 from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
@@ -20,6 +20,7 @@ from envoy.service.ratelimit.v3.rls_pb2_grpc import (
 
 from ratelimit_service import transport
 from ratelimit_service.admission import Admission, Limited, NotCounted
+from ratelimit_service.metrics import Metrics
 from ratelimit_service.refusals import RefusalCounter
 from ratelimit_service.settlement import Entry, RefusedEntry, UnansweredEntry
 from ratelimit_service.settler import Settler
@@ -52,9 +53,10 @@ class RateLimitService(RateLimitServiceServicer):  # type: ignore[misc]
 class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
     """Settlement. Envoy streams an entry for every request, aborted ones included."""
 
-    def __init__(self, settler: Settler, refusals: RefusalCounter) -> None:
+    def __init__(self, settler: Settler, refusals: RefusalCounter, metrics: Metrics) -> None:
         self._settler = settler
         self._refusals = refusals
+        self._metrics = metrics
 
     async def StreamAccessLogs(
         self,
@@ -63,6 +65,7 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
     ) -> StreamAccessLogsResponse:
         async for message in request_iterator:
             ended: list[Entry | UnansweredEntry] = []
+            self._time(message.http_logs.log_entry)
             for entry in _entries(message.http_logs.log_entry):
                 if isinstance(entry, RefusedEntry):
                     self._refusals.take(entry)
@@ -70,6 +73,12 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
                     ended.append(entry)
             self._settler.take(ended)
         return StreamAccessLogsResponse()
+
+    def _time(self, logged: Iterable[HTTPAccessLogEntry]) -> None:
+        for one in logged:
+            if first := transport.first_byte_of(one):
+                timed = self._metrics.first_byte_seconds.labels(first.provider, first.alias)
+                timed.observe(first.seconds)
 
 
 def _entries(
@@ -87,7 +96,11 @@ def _entries(
 
 
 def register(
-    server: grpc.aio.Server, admission: Admission, settler: Settler, refusals: RefusalCounter
+    server: grpc.aio.Server,
+    admission: Admission,
+    settler: Settler,
+    refusals: RefusalCounter,
+    metrics: Metrics,
 ) -> None:
     add_RateLimitServiceServicer_to_server(RateLimitService(admission), server)
-    add_AccessLogServiceServicer_to_server(AccessLogService(settler, refusals), server)
+    add_AccessLogServiceServicer_to_server(AccessLogService(settler, refusals, metrics), server)

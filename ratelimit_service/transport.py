@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from envoy.config.core.v3.base_pb2 import HeaderValue
 from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
@@ -131,6 +131,26 @@ def entry_from(logged: HTTPAccessLogEntry) -> Entry | RefusedEntry | UnansweredE
         failed=_decision(logged) not in ("", ALLOWED),
         reserved_cost=int(reservation["cost_nanousd"].string_value),
     )
+
+
+class FirstByte(NamedTuple):
+    """`seconds` from the start of a request to its provider's first byte."""
+
+    provider: str
+    alias: str
+    seconds: float
+
+
+def first_byte_of(logged: HTTPAccessLogEntry) -> FirstByte | None:
+    """None of an entry whose provider sent nothing, or was not asked."""
+    common = logged.common_properties
+    if not common.HasField("time_to_first_upstream_rx_byte"):
+        return None
+    grant = common.metadata.filter_metadata[contract.GRANT].fields
+    if "provider" not in grant:
+        return None
+    seconds = common.time_to_first_upstream_rx_byte.ToNanoseconds() / 1e9
+    return FirstByte(grant["provider"].string_value, grant["alias"].string_value, seconds)
 
 
 def _unreserved(

@@ -2,7 +2,8 @@
 
 What a container would give them is replaced, and nothing else: paths on volumes become folders
 under one root, fixed ports become free ones, the ledger's address becomes a unix socket, and
-programs of other images are found under their names. Prometheus is not run: `scrape` stands for it.
+programs of other images are found under their names. The monitoring is not run: `scrape` stands for
+Prometheus.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tollhouse.local import envoy
 from tollhouse.local.embedded_redis import EmbeddedRedis
 
 PROVIDER_KEY = "sk-of-the-provider"
+MONITORING = ("prometheus", "grafana")
 _START_SECONDS = 30
 _STOP_SECONDS = 10  # what Docker gives a container before it kills it
 
@@ -35,7 +37,7 @@ class Stack:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._services = {n: s for n, s in compose.services().items() if n != "prometheus"}
+        self._services = {n: s for n, s in compose.services().items() if n not in MONITORING}
         self._ledger = EmbeddedRedis(root)
         for folder in ("certs", "run", "envoy", "log", "data", "bin"):
             (root / folder).mkdir()

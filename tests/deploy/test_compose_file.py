@@ -19,8 +19,8 @@ PYTHON = [name for name in NAMES if compose.is_ours(compose.services()[name])]
 # misspelt one is an error to Compose, and a protection that is silently not there to a reader.
 KNOWN = {
     *("build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image"),
-    *("logging", "network_mode", "networks", "ports", "pull_policy", "read_only", "restart"),
-    *("security_opt", "stop_grace_period", "tmpfs", "user", "volumes"),
+    *("logging", "network_mode", "networks", "ports", "profiles", "pull_policy", "read_only"),
+    *("restart", "security_opt", "stop_grace_period", "tmpfs", "user", "volumes"),
 }
 
 
@@ -118,12 +118,50 @@ def test_what_the_python_side_writes_for_envoy_belongs_to_envoys_group(volume: s
     assert "mode=0750" in options
 
 
-def test_only_the_endpoint_is_published_and_prometheus_on_loopback() -> None:
+def test_only_the_endpoint_is_published_and_the_monitoring_on_loopback() -> None:
     published = {name: _service(name)["ports"] for name in NAMES if "ports" in _service(name)}
     [endpoint, prometheus] = published.pop("envoy")
+    [grafana] = published.pop("grafana")
     assert published == {}
     assert endpoint.endswith(":8443")
     assert prometheus.startswith("127.0.0.1:") and prometheus.endswith(":9090")
+    assert grafana.startswith("127.0.0.1:") and grafana.endswith(":3000")
+
+
+def test_grafana_alone_is_started_only_on_request() -> None:
+    assert {name: _service(name)["profiles"] for name in NAMES if "profiles" in _service(name)} == {
+        "grafana": ["dashboards"]
+    }
+
+
+def test_grafana_reaches_prometheus_through_envoys_namespace_and_has_no_way_out() -> None:
+    [source] = yaml.safe_load(SOURCES.read_text())["datasources"]
+    assert source["url"] == "http://envoy:9090"
+    assert "backend" in networks(_service("envoy")) & networks(_service("grafana"))
+    ways = networks(_service("grafana")) - {"backend"}
+    known = compose.load()["networks"]
+    assert [known[way]["driver_opts"] for way in ways] == [
+        {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+    ]
+
+
+def test_grafana_finds_its_files_where_they_are_mounted() -> None:
+    given = {source: target for source, (target, _) in mounts(_service("grafana")).items()}
+    assert given["./deploy/grafana/provisioning"] == "/etc/grafana/provisioning"
+    [provider] = yaml.safe_load(PROVIDERS.read_text())["providers"]
+    dashboard = given["./deploy/grafana/tollhouse.json"]
+    assert dashboard == f"{provider['options']['path']}/tollhouse.json"
+    assert (
+        f"cfg:default.dashboards.default_home_dashboard_path={dashboard}"
+        in (_service("grafana")["command"])
+    )
+
+
+def test_nobody_signs_in_to_grafana_or_changes_a_dashboard_there() -> None:
+    settings = dict(word.split("=") for word in _service("grafana")["command"])
+    assert settings["cfg:default.auth.anonymous.org_role"] == "Viewer"
+    assert settings["cfg:default.auth.disable_login_form"] == "true"
+    assert settings["cfg:default.auth.basic.enabled"] == "false"
 
 
 @pytest.mark.parametrize("name", ["authz_service", "ratelimit_service", "valkey"])
@@ -137,6 +175,9 @@ def test_what_writes_certificates_and_configuration_has_no_network(name: str) ->
     assert _service(name)["network_mode"] == "none"
 
 
+PROVISIONING = ROOT / "deploy/grafana/provisioning"
+SOURCES = PROVISIONING / "datasources/prometheus.yml"
+PROVIDERS = PROVISIONING / "dashboards/tollhouse.yml"
 SCRAPES = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
 
 

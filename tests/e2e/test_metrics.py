@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from urllib.parse import urljoin
 
@@ -47,6 +48,12 @@ def test_the_policy_in_force_is_shown(gateway: Gateway, service: str) -> None:
     assert gateway.metric(service, "tollhouse_policy_reloads_total", result="failure") == 0
     assert gateway.metric(service, "tollhouse_policy_last_reload_success_timestamp_seconds") > 0
     assert gateway.metric(service, "tollhouse_policy_stale") == 0
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_clock_of_a_service_is_shown(gateway: Gateway, service: str) -> None:
+    before = time.time()
+    assert before <= gateway.metric(service, "tollhouse_time_seconds") <= time.time()
 
 
 def counted(gateway: Gateway, service: str, name: str, **labels: str) -> Any:
@@ -98,6 +105,19 @@ def test_tokens_and_cost_are_counted_when_a_call_is_settled(gateway: Gateway) ->
     assert [one() for one in grown] == [10, 12, 4]
     assert cost() == pytest.approx((6 * 2.5 + 4 * 1.25 + 12 * 10) / 1e6)
     assert settled() >= 1
+
+
+def test_the_first_byte_of_a_provider_is_timed_and_a_refusal_has_none(gateway: Gateway) -> None:
+    name = "tollhouse_first_byte_seconds"
+    labels = {"provider": "other", "alias": "chat-other"}
+    answered = counted(gateway, RATELIMIT, f"{name}_count", **labels)
+    quick = counted(gateway, RATELIMIT, f"{name}_bucket", le="0.1", **labels)
+    for directives in ("delay_ms=200", "status=500"):
+        answer = gateway.chat("app", {"x-simulate": directives}, model="chat-other")
+    gateway.chat("blocked", model="chat-other")
+    gateway.settled(answer.headers["x-request-id"])
+    assert answered() == 2
+    assert quick() <= 1
 
 
 def test_settlements_are_counted_by_where_usage_was_learned(gateway: Gateway) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,11 @@ def process(folder: Path, name: str, command: list[str]) -> Iterator[subprocess.
     finally:
         running.terminate()
         running.wait(20)
+
+
+def metrics_url(ready_file: Path) -> str:
+    """Of a service that has written its --ready-file."""
+    return f"{json.loads(ready_file.read_text())['metrics']}/metrics"
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from authz_service.metrics import Metrics as AuthzMetrics
 from console.alerts.metrics import AlertMetrics
 from ratelimit_service.metrics import Metrics as RatelimitMetrics
+from tests.support.pages import FENCED, anchors, headings
 from tollhouse.bundles.cache import BundleCache
 from tollhouse.bundles.source import PolicyBundles
 from tollhouse.bundles.store import BundleStore
@@ -27,6 +28,7 @@ from tollhouse.demo import DEMO_KEYS
 from tollhouse.policy import files, management_files
 from tollhouse.serving import options
 from tollhouse.serving.bundles import BundleMetrics
+from tollhouse.serving.clock import ClockMetrics
 from tollhouse.serving.policy import PolicyMetrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,33 +37,21 @@ PAGES = sorted([README, ROOT / "policies/README.md", *(ROOT / "docs").rglob("*.m
 LONGEST_ADR = 40
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
-_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def _page(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def _headings(text: str) -> list[tuple[int, str]]:
-    return [(len(marks), title) for marks, title in _HEADING.findall(_FENCED.sub("", text))]
-
-
-def _anchors(page: Path) -> set[str]:
-    """As GitHub makes them: lowercase, punctuation away, spaces to hyphens."""
-    titles = [title for _, title in _headings(page.read_text(encoding="utf-8"))]
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
 # Decisions
 
 
-def _code_headings() -> list[str]:
-    return [title for level, title in _headings(_page("docs/decisions.md")) if level == 3]
+def _codeheadings() -> list[str]:
+    return [title for level, title in headings(_page("docs/decisions.md")) if level == 3]
 
 
 def test_every_decision_code_has_one_heading_and_every_heading_is_a_code() -> None:
-    assert sorted(_code_headings()) == sorted([ALLOWED, *CODES])
+    assert sorted(_codeheadings()) == sorted([ALLOWED, *CODES])
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
@@ -98,6 +88,7 @@ def _registered() -> list[Any]:
     AlertMetrics(registry)
     RatelimitMetrics(registry)
     PolicyMetrics(registry)
+    ClockMetrics(registry)
     store = BundleStore("redis://127.0.0.1", timeout_seconds=1)
     BundleMetrics(registry, PolicyBundles(store, BundleCache(ROOT / "none"), []))
     return list(registry._collector_to_names)
@@ -151,7 +142,7 @@ def test_every_field_of_the_access_log_has_a_row_and_every_row_is_a_field() -> N
 
 def test_the_line_shown_in_the_readme_has_no_field_that_the_log_does_not_have() -> None:
     shown = next(
-        block for block in _FENCED.findall(_page("README.md")) if block.startswith("```json")
+        block for block in FENCED.findall(_page("README.md")) if block.startswith("```json")
     )
     names = re.findall(r'^  "(\w+)":', shown, re.MULTILINE)
     assert names
@@ -227,7 +218,7 @@ def test_every_make_target_that_the_readme_shows_exists() -> None:
 
 
 def test_the_working_session_uses_a_demo_key_and_the_default_port() -> None:
-    session = _FENCED.findall(_page("README.md"))[0]
+    session = FENCED.findall(_page("README.md"))[0]
     assert re.findall(r"tlh_\w+", session) == [DEMO_KEYS["marketing-website-prod-1"]]
     (port,) = [each for each in COMMANDS["tollhouse up"].params if each.name == "port"]
     assert f"http://127.0.0.1:{port.default}/v1" in session
@@ -265,13 +256,13 @@ def test_plain_defaults_in_the_policy_readme_are_those_of_the_code(model: type[B
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_points_at_a_file_and_a_heading_that_exist(page: Path) -> None:
-    for target in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
+    for target in _LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
         if target.startswith(("http://", "https://")):
             continue
         path, _, anchor = target.partition("#")
         there = (page.parent / path).resolve() if path else page
         assert there.exists(), target
-        assert not anchor or anchor in _anchors(there), target
+        assert not anchor or anchor in anchors(there), target
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
@@ -292,7 +283,7 @@ def test_every_architecture_decision_is_short_and_has_the_same_three_parts() -> 
     assert [page.name[:4] for page in pages] == [f"{n:04}" for n in range(1, len(pages) + 1)]
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        titles = [title for _, title in _headings(text)]
+        titles = [title for _, title in headings(text)]
         assert titles[0].startswith(page.name[:4])
         assert titles[1:] == ["Context", "Decision", "Consequences"]
         assert len(text.splitlines()) <= LONGEST_ADR

@@ -102,7 +102,7 @@ async def serving(policies: Path, ledger: Ledger, socket: Path) -> AsyncIterator
     settler = Settler(holder, ledger, metrics, replica)
     admission = Admission(holder, ledger, metrics, replica, lambda lost: settler.take([lost]))
     server = grpc.aio.server()
-    register(server, admission, settler, refusals)
+    register(server, admission, settler, refusals, metrics)
     server.add_insecure_port(f"unix:{socket}")
     await server.start()
     try:

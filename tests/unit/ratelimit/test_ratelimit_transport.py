@@ -31,6 +31,7 @@ from ratelimit_service.transport import (
     admitted,
     call_from,
     entry_from,
+    first_byte_of,
     limited,
 )
 from tests.unit.ratelimit.builders import (
@@ -268,6 +269,17 @@ def test_a_call_whose_provider_failed_is_an_error_in_the_history(
 
 def test_an_entry_without_any_metadata_has_nothing_to_settle() -> None:
     assert entry_from(HTTPAccessLogEntry()) is None
+    assert first_byte_of(HTTPAccessLogEntry()) is None
+
+
+def test_the_first_byte_is_timed_by_provider_and_alias_where_a_provider_sent_one() -> None:
+    entry = logged()
+    assert first_byte_of(entry) is None
+    common = entry.common_properties
+    common.time_to_first_upstream_rx_byte.FromMilliseconds(1_250)
+    assert first_byte_of(entry) is None  # no grant: it was the gateway's own answer
+    common.metadata.filter_metadata[contract.GRANT].update({"provider": "openai"})
+    assert first_byte_of(entry) == ("openai", "small", 1.25)
 
 
 @pytest.mark.parametrize(
