@@ -47,9 +47,7 @@ async def listed(asker: Asker, query: Annotated[KeyQuery, Query()]) -> Response:
     return answer(await asyncio.to_thread(asker.services.keys.list, asker.actor, query))
 
 
-@router.get(
-    "/{ref}", response_model=KeyView, responses=refusals("not_found"), summary="One key"
-)
+@router.get("/{ref}", response_model=KeyView, responses=refusals("not_found"), summary="One key")
 async def one(asker: Asker, ref: Ref) -> Response:
     return answer(await asyncio.to_thread(asker.services.keys.get, asker.actor, ref))
 

@@ -47,7 +47,7 @@ class Written(Shape):
     """What every answer about one thing has."""
 
     etag: str
-    """Of its definition as written; send it as If-Match to change nothing but this."""
+    """Of its definition as written; send it in If-Match to change nothing else."""
     warnings: list[str] = []
     """What was done, and did not go as it should: a git commit that failed."""
 
