@@ -40,7 +40,8 @@ class Shape(BaseModel):
     @property
     def asked(self) -> dict[str, Any]:
         """The fields that the request has, null included: in a PATCH null is not absence."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        fields = type(self).model_fields
+        return {name: getattr(self, name) for name in fields if name in self.model_fields_set}
 
 
 class Written(Shape):
