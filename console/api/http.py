@@ -83,7 +83,7 @@ class ExactRoute(APIRoute):
 
 def answer(shape: BaseModel, status: int = 200, **headers: str) -> Response:
     """A shape as JSON; of what is written somewhere, with its ETag."""
-    tags = {"etag": shape.etag} if isinstance(shape, Written) else {}
+    tags = {"etag": f'"{shape.etag}"'} if isinstance(shape, Written) else {}
     return Response(
         shape.model_dump_json(by_alias=True),
         status,

@@ -46,9 +46,9 @@ def of_token(token: TokenFile) -> Data:
 
 
 def etag(data: Mapping[str, Any]) -> str:
-    """Strong, with its quotes (RFC 9110, 8.8.3)."""
+    """Strong, without its quotes."""
     text = json.dumps(data, sort_keys=True, default=str)
-    return f'"{hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]}"'
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def redacted(data: Data | None) -> Data | None:
@@ -86,5 +86,5 @@ def _short(sha256: str) -> str:
 
 
 def _dumped(model: BaseModel, exclude: Iterable[str] = ()) -> Data:
-    # A moment is a date to the model, and one to Python.
+    # A time is a date to the models, and pydantic warns of what is more than its field says.
     return model.model_dump(exclude_unset=True, exclude=set(exclude), warnings=False)

@@ -13,8 +13,8 @@ def require(if_match: str | None, etag: str, what: str) -> None:
     """
     if if_match is None or if_match.strip() == "*":
         return
-    # Weak ones never match here (RFC 9110, 13.1.1).
-    if etag in (each.strip() for each in if_match.split(",")):
+    # Weak ones never match here (RFC 9110, 13.1.1). The quotes are easily forgotten.
+    if etag in (each.strip().strip('"') for each in if_match.split(",")):
         return
     message = f"{what} is no longer what the If-Match was of: GET it again, and decide anew"
     raise ManageError("etag_mismatch", message, details={"etag": etag})

@@ -122,7 +122,7 @@ def _changed(old: Data, asked: ModelCreate | ModelPatch) -> Data:
         if new[name] is None:
             message = f"'{name}' has no default: give a value, or leave it out"
             raise ManageError("invalid_request", message, param=name)
-    return full(new)
+    return full({name: new[name] for name in ModelFile.model_fields if name in new})
 
 
 def _require_provider(policy: Policy, data: Data) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from console.problems import ManageError
+from console.shapes.base import as_number
 from tollhouse.policy.compiled import Limits, ModelRule
 from tollhouse.policy.limit_words import Stated, stated
 
@@ -78,11 +80,21 @@ def _models(rule: ModelRule, beyond: list[str], entries: list[str], param: str) 
 
 def _limit(rule: ModelRule, limit: Stated, more: Stated, param: str) -> ManageError:
     message = (
-        f"{limit.field}: {more.words} are more than {rule.where} has, {limit.number}:"
+        f"{limit.field} {more.number} is more than {rule.where} has, {limit.words}:"
         " ask for less, or change it there"
     )
-    details = {**_level(rule), "limit": limit.value, "asked": more.value, "field": limit.field}
+    details = {
+        **_level(rule),
+        "field": limit.field,
+        "limit": number_of(limit),
+        "asked": number_of(more),
+    }
     return ManageError("exceeds_level", message, param=param, details=details)
+
+
+def number_of(limit: Stated) -> int | float:
+    """A count, or USD, as JSON has numbers."""
+    return as_number(Decimal(limit.value))
 
 
 def _level(rule: ModelRule) -> dict[str, Any]:

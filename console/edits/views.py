@@ -56,15 +56,10 @@ def effective_limits(snapshot: Snapshot, key: Key) -> dict[str, EffectiveLimit]:
                 narrowest[limit.field] = (limit, scope)
     return {
         name: EffectiveLimit(
-            limit=amount_of(limit), level=scope.level, name=scope.name, env=scope.env
+            limit=Decimal(limit.value), level=scope.level, name=scope.name, env=scope.env
         )
         for name, (limit, scope) in narrowest.items()
     }
-
-
-def amount_of(limit: Stated) -> int | Decimal:
-    """A count, or USD."""
-    return Decimal(nano_to_usd(limit.amount)) if limit.is_spend else limit.amount
 
 
 def team_view(policy: Policy, team: str, warnings: Iterable[str] = ()) -> TeamView:

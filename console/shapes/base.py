@@ -40,14 +40,15 @@ class Shape(BaseModel):
     @property
     def asked(self) -> dict[str, Any]:
         """The fields that the request has, null included: in a PATCH null is not absence."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        fields = type(self).model_fields
+        return {name: getattr(self, name) for name in fields if name in self.model_fields_set}
 
 
 class Written(Shape):
     """What every answer about one thing has."""
 
     etag: str
-    """Of its definition as written; send it as If-Match to change nothing but this."""
+    """Of its definition as written; send it in If-Match to change nothing else."""
     warnings: list[str] = []
     """What was done, and did not go as it should: a git commit that failed."""
 

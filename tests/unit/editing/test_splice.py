@@ -148,7 +148,7 @@ def test_the_only_key_of_a_mapping_leaves_it_empty() -> None:
     assert (
         splice.remove("limits: {a: 1}  # x\nb: 2\n", ("limits", "a")) == "limits: {}  # x\nb: 2\n"
     )
-    assert splice.remove("a:\n  - b\nc: 1", ("a", 0)) == "a:\n  []\nc: 1"
+    assert splice.remove("a:\n  - b\nc: 1", ("a", 0)) == "a: []\nc: 1"
 
 
 def test_lists_in_mappings_are_indented_as_the_file_does_it() -> None:
@@ -193,3 +193,29 @@ def test_any_value_of_the_example_can_be_set_and_removed_alone(file: Path) -> No
             assert [
                 n for n, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]
             ] == [line]
+
+
+def test_what_gets_too_long_for_a_line_goes_below_its_key_as_it_was_written() -> None:
+    flow = (
+        "org:\n  x: 1\nkeys:\n  - id: a\n    limits: {requests_per_minute: 60,  tokens_per_minute: 200_000,"
+        " monthly_spend_usd: 2.50}  # why\n"
+    )
+    assert splice.set_value(flow, ("keys", 0, "limits", "daily_spend_usd"), 3) == (
+        "org:\n  x: 1\nkeys:\n  - id: a\n    limits:  # why\n      requests_per_minute: 60\n"
+        "      tokens_per_minute: 200_000\n      monthly_spend_usd: 2.50\n"
+        "      daily_spend_usd: 3\n"
+    )
+    models = [f"model-{number}" for number in range(9)]
+    text = f"a: {{x: [{', '.join(models)}]}}\nallowed_models: [{', '.join(models)}]\n"
+    assert splice.append(text, ("allowed_models",), "model-9").endswith(
+        "\nallowed_models:\n  - model-0\n  - model-1\n  - model-2\n  - model-3\n  - model-4\n"
+        "  - model-5\n  - model-6\n  - model-7\n  - model-8\n  - model-9\n"
+    )
+    # Inside another it can only stay.
+    assert ", model-8, model-9]}\n" in splice.append(text, ("a", "x"), "model-9")
+
+
+def test_any_text_is_written_so_that_yaml_reads_the_same() -> None:
+    for text in ("a\x7fb", "\x85", "\u2028x\u2029", "\ufeff", "😀\n", "é: #", "null", "\t", "\\u"):
+        assert Document("", splice.set_value("a: 1\n", ("a",), text)).read().data == {"a": text}
+    assert splice.set_value("a: 1\n", ("a",), {"b": None}) == "a: {b: null}\n"

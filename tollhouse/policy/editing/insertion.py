@@ -19,9 +19,12 @@ def put(layout: Layout, path: Path, value: Any) -> Patch:
     above, name = layout.values[path[:-1]], str(path[-1])
     if above.kind != "map":
         raise TypeError("a new key needs a mapping")
-    if above.is_flow and (above.children or not _may_open(layout, path[:-1], value)):
-        return _into_flow(above, layout, f"{written.flow(name)}: {written.flow(value)}")
     lines = written.entry(name, value, layout.step, layout.list_offset)
+    if above.is_flow and (above.children or not _may_open(layout, path[:-1], value)):
+        patch = _into_flow(above, layout, f"{written.flow(name)}: {written.flow(value)}")
+        if not _may_unfold(layout, path[:-1], patch):
+            return patch
+        return _open(layout, path[:-1], [*_entries(layout, path[:-1]), *lines], layout.step)
     if above.is_flow:
         return _open(layout, path[:-1], lines, layout.step)
     return _after(layout, above, lines, above.column)
@@ -32,9 +35,12 @@ def append(layout: Layout, path: Path, value: Any) -> Patch:
     above = layout.values[path]
     if above.kind != "list":
         raise TypeError("an item needs a list")
-    if above.is_flow and (above.children or not _may_open(layout, path, value)):
-        return _into_flow(above, layout, written.flow(value))
     lines = written.item(value, layout.step, layout.list_offset)
+    if above.is_flow and (above.children or not _may_open(layout, path, value)):
+        patch = _into_flow(above, layout, written.flow(value))
+        if not _may_unfold(layout, path, patch):
+            return patch
+        return _open(layout, path, [*_entries(layout, path), *lines], layout.list_offset)
     if above.is_flow:
         return _open(layout, path, lines, layout.list_offset)
     # A comment in the column of the dashes is about what follows where lists are not indented.
@@ -70,9 +76,33 @@ def _end_of_last(layout: Layout, above: Span) -> int:
 def _may_open(layout: Layout, path: Path, value: Any) -> bool:
     """Whether an empty `[]` or `{}` may become a block below its key: it is in no flow itself,
     and what comes is too much for one line."""
-    is_large = isinstance(value, dict | list)
+    return isinstance(value, dict | list) and _is_below_its_key(layout, path)
+
+
+def _may_unfold(layout: Layout, path: Path, patch: Patch) -> bool:
+    """Whether `{…}` or `[…]` becomes a block below its key: in one line it would be too long."""
+    above = layout.values[path]
+    start, end = layout.line_start(above.start), layout.line_end(above.end)
+    is_one_line = layout.line_end(above.start) == end
+    is_long = above.end - start + len(patch.text) > written.WIDEST
+    return is_one_line and is_long and _is_below_its_key(layout, path)
+
+
+def _is_below_its_key(layout: Layout, path: Path) -> bool:
     around = [layout.values[path[:length]] for length in range(len(path))]
-    return is_large and path in layout.keys and not any(span.is_flow for span in around)
+    return path in layout.keys and not any(span.is_flow for span in around)
+
+
+def _entries(layout: Layout, path: Path) -> list[str]:
+    """What is in `{…}` or `[…]`, as it is written, a line for each."""
+    above = layout.values[path]
+    dash = "" if above.kind == "map" else "- "
+    children = [(*path, name) for name in above.children]
+    starts = [(layout.keys if above.kind == "map" else layout.values)[each] for each in children]
+    ends = [layout.values[each] for each in children]
+    return [
+        dash + layout.text[first.start : last.end] for first, last in zip(starts, ends, strict=True)
+    ]
 
 
 def _open(layout: Layout, path: Path, lines: list[str], indent: int) -> Patch:

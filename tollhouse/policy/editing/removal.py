@@ -10,7 +10,7 @@ def remove(layout: Layout, path: Path) -> Patch:
     """Without the key or item at `path`; its parent stays, empty if this was the only one."""
     above = layout.values[path[:-1]]
     if above.children == (path[-1],):
-        return Patch(above.start, above.end, "{}" if above.kind == "map" else "[]")
+        return _emptied(layout, path[:-1], above)
     if above.is_flow:
         return _from_flow(layout, path, above)
     start = _start_of_line(layout, path, above)
@@ -21,6 +21,18 @@ def remove(layout: Layout, path: Path) -> Patch:
     if end == len(layout.text):
         return Patch(len(layout.text[:start].rstrip("\r\n")), end, "")
     return Patch(start, layout.text.index("\n", end) + 1, "")
+
+
+def _emptied(layout: Layout, path: Path, above: Span) -> Patch:
+    empty = "{}" if above.kind == "map" else "[]"
+    if above.is_flow or path not in layout.keys:
+        return Patch(above.start, above.end, empty)
+    # Beside its key, unless a comment stands between them.
+    key = layout.keys[path]
+    between = layout.text[key.end : above.start]
+    start = key.end + between.index(":") + 1
+    is_bare = not layout.text[start : above.start].strip()
+    return Patch(start, above.end, f" {empty}") if is_bare else Patch(above.start, above.end, empty)
 
 
 def _from_flow(layout: Layout, path: Path, above: Span) -> Patch:

@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-_WIDEST = 100
+WIDEST = 100
+"""Columns of a line that a person would write."""
 # What YAML reads as something other than text goes in quotes: 123, 2027-01-01, no, null.
 _PLAIN = re.compile(
     r"(?!(?:yes|no|on|off|true|false|null|y|n)\Z)[a-z](?:[\w ./@-]*[\w./@-])?",
@@ -48,7 +49,7 @@ def block(value: Any, step: int = 2, list_offset: int = 2) -> list[str]:
 def entry(name: str, value: Any, step: int = 2, list_offset: int = 2) -> list[str]:
     """The lines of one key of a block mapping and its value."""
     short = f"{flow(name)}: {flow(value)}"
-    if not isinstance(value, dict | list) or (not _is_nested(value) and len(short) <= _WIDEST):
+    if not isinstance(value, dict | list) or (not _is_nested(value) and len(short) <= WIDEST):
         return [short]
     indent = list_offset if isinstance(value, list) else step
     lines = block(value, step, list_offset)
