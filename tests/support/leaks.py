@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tollhouse.demo import DEMO_KEYS
+from tollhouse.demo import DEMO_KEYS, DEMO_TOKENS
 
 MARKED_PROMPT = "xyzzy-prompt-7f3a"
 """A text that tests send as a prompt, and that nothing but a leak writes down."""
@@ -16,11 +16,11 @@ MARKED_PROMPT = "xyzzy-prompt-7f3a"
 _FORBIDDEN = {
     "a prompt": re.compile(re.escape(MARKED_PROMPT.encode())),
     "an answer": re.compile(rb"tok1 tok2|tok2 "),
-    "a key of a client": re.compile(rb"tlh_[0-9A-Za-z]{32}"),
+    "a key of a client": re.compile(rb"tl[hm]_[0-9A-Za-z]{32}"),
     "a made-up key": re.compile(rb"sk-e2e-"),
     "an authorization header": re.compile(rb"(?i)\b(?:bearer|basic)\s+[\w.~+/-]{8,}"),
 }
-# Where `tollhouse up` gives its user the published keys of the example policies.
+# Where `tollhouse up` gives its user the published keys and token of the example policies.
 _MAY_SHOW_DEMO_KEYS = {"up.json", "up.log"}
 _SIMULATOR_KEY = "simulator.key"
 
@@ -41,6 +41,6 @@ def leaks(run_dir: Path) -> Iterator[str]:
 def _without_demo_keys(path: Path) -> bytes:
     content = path.read_bytes()
     if path.name in _MAY_SHOW_DEMO_KEYS:
-        for key in DEMO_KEYS.values():
+        for key in (*DEMO_KEYS.values(), *DEMO_TOKENS.values()):
             content = content.replace(key.encode(), b"DEMO")
     return content
