@@ -7,13 +7,14 @@ from typing import Literal
 
 from tollhouse.policy.management import Role
 
-Via = Literal["token", "sso"]
+Via = Literal["token", "sso", "cli"]
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """A person or a program. `id` is that of a management token, or what the company's sign-on
-    calls the person. `teams`: what the role is good for; None is all."""
+    calls the person; `via` "cli" is whoever can write the files anyway. `teams`: what the role is
+    good for; None is all."""
 
     id: str
     role: Role

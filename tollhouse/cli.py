@@ -16,6 +16,7 @@ import typer
 
 from authz_service import cli as policy_tools
 from console.audit.cli import audit
+from console.tokens_cli import tokens
 from ratelimit_service.cli import ledger
 from tollhouse.bundles.cli import policy
 from tollhouse.importing.command import importer
@@ -39,6 +40,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
 app.add_typer(importer, name="import")
 app.add_typer(policy, name="policy")
+app.add_typer(tokens, name="tokens")
 app.add_typer(audit, name="audit")
 
 

@@ -185,7 +185,7 @@ def test_every_option_of_the_services_is_documented() -> None:
     assert [option for option in sorted(known) if f"`{option}`" not in page] == []
 
 
-GROUPS = ("keys", "ledger", "import", "policy", "audit")
+GROUPS = ("tokens", "keys", "ledger", "import", "policy", "audit")
 
 
 def _commands_shown() -> list[str]:
