@@ -18,7 +18,7 @@ EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.
 
 EXAMPLE_DIR ?= envoy/example
 
-.PHONY: help up install test lint check schema bench bench-policy example clean
+.PHONY: help up install test lint check schema bench bench-policy bench-audit example clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -63,6 +63,9 @@ bench: install  ## Requests/s and p50 of the whole road against a bare Envoy (ne
 
 bench-policy: install  ## A policy of 100,000 keys: loading, reloading, and calls meanwhile
 	@$(BIN)/python -m bench.policy_scale
+
+bench-audit: install  ## Search in 10 million lines of access log (needs 15 GB in /tmp)
+	@$(BIN)/python -m bench.audit_search
 
 example: install  ## Render envoy/example again, from policies/
 	@rm -rf $(EXAMPLE_DIR)

@@ -38,6 +38,8 @@ OPTIONS = {
     "policy list": "--redis-url --json",
     "policy show": "serial --public-key --redis-url --json",
     "audit verify": "FILES --head --start --redis-url --json",
+    "audit search": "--report --log --audit --from --to --key --team --project --model --env"
+    " --decision --actor --action --target --limit --format",
     "simulate": "--port --key --record",
     "explain": "--key --model --path --at --policies --format --demo-keys",
     "diff": "OLD NEW --format",
@@ -92,7 +94,7 @@ def test_the_help_of_a_command_names_all_it_takes(command: str) -> None:
         ),
         (["keys"], ["new", "rotate", "block", "unblock", "expire", "list", "identify"]),
         (["import"], ["litellm"]),
-        (["audit"], ["verify"]),
+        (["audit"], ["verify", "search"]),
     ],
 )
 def test_without_a_command_the_commands_are_listed(words: list[str], commands: list[str]) -> None:
