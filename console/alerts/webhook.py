@@ -36,9 +36,8 @@ class Webhook:
     ) -> None:
         self._read = read
         self._timeout = timeout_seconds
-        # The public authorities that httpx brings, and those of the machine (SSL_CERT_FILE).
+        # The public authorities that certifi has, or those of SSL_CERT_FILE.
         self._authorities = httpx.create_ssl_context()
-        self._authorities.load_default_certs()
         # They log the URL of each request.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)

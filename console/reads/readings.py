@@ -89,7 +89,7 @@ class Readings:
 
     async def _teams(self, snapshot: Snapshot, query: UsageQuery) -> list[str]:
         if query.team is not None:
-            return [query.team] if query.sees(query.team) else []
+            return [query.team]
         noted = await noted_teams(self._redis, timeout_seconds=self._timeout)
         return sorted(team for team in {*noted, *snapshot.teams} if query.sees(team))
 

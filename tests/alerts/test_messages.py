@@ -105,6 +105,12 @@ def test_no_name_is_a_mention_or_a_link_and_no_block_is_too_long_for_slack(
         assert len(text) <= 3000
 
 
+def test_a_message_that_is_too_long_for_slack_is_cut() -> None:
+    body = message(alert(500 * USD, owner="<" * 5000), TIME_ZONE, {})
+
+    assert 2000 < len(body["blocks"][1]["text"]["text"]) <= 3000
+
+
 @given(
     st.integers(0, 2**53),
     st.integers(1, 2**53),

@@ -196,6 +196,20 @@ async def test_a_receiver_that_hangs_costs_a_check_no_more_than_the_deadline(
     assert hook.titles == [TEAM_80]
 
 
+async def test_a_webhook_that_fails_is_asked_once_a_check_however_many_alerts_there_are(
+    start: Starter, hook: Receiver, world: World, ledger: Ledger
+) -> None:
+    await charge(ledger, world.snapshot, world.clock, "web-3", 16 * USD)
+    await charge(ledger, world.snapshot, world.clock, "web-1", 3 * USD)
+    hook.always = 503
+    replica = start()
+
+    for checks in range(1, 4):
+        await replica.loop.check()
+        assert (len(hook.came), replica.value("pending")) == (checks, 2)
+        world.clock.advance(30)
+
+
 async def test_a_message_that_is_always_refused_keeps_no_other_waiting(
     start: Starter, hook: Receiver, world: World, ledger: Ledger
 ) -> None:
@@ -484,7 +498,8 @@ async def test_a_teams_spike_is_told_once_that_day(
     await note(ledger, snapshot)
     for day in range(10, 24):
         world.clock.set(f"2026-11-{day}T12:00:00+00:00")
-        await charge(ledger, snapshot, world.clock, "web-3", USD)
+        cost = USD if day < 22 else 15 * USD
+        await charge(ledger, snapshot, world.clock, "web-3", cost)
     replica = start()
     world.clock.set("2026-11-24T09:00:00+00:00")
     await charge(ledger, snapshot, world.clock, "web-3", 19 * USD)
@@ -508,7 +523,9 @@ async def test_a_message_names_what_cost_most_of_what_it_is_about_and_never_a_ke
     start: Starter, hook: Receiver, world: World, ledger: Ledger
 ) -> None:
     await note(ledger, world.snapshot)
+    world.clock.set("2026-11-23T12:00:00+00:00")  # a Monday
     await charge(ledger, world.snapshot, world.clock, "web-3", 9 * USD)
+    world.clock.set("2026-11-24T12:00:00+00:00")
     await charge(ledger, world.snapshot, world.clock, "web-1", 4 * USD)
     await charge(ledger, world.snapshot, world.clock, "ops-1", 40 * USD)
 

@@ -12,7 +12,7 @@ from console.reads.readings import Readings
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Admitted, Refused, TakenUsage
 from tests.ledger.builders import FakeClock
-from tests.reads.company import claim_of, company, spend
+from tests.reads.company import WEB, claim_of, company, spend
 from tollhouse.policy.compiled import Snapshot
 
 TOKENS, COST = 1100, 1_200_000  # of a running call of `claim_of`
@@ -119,6 +119,18 @@ async def test_a_limit_that_was_lowered_below_what_is_used_has_nothing_left(
 
     month = limit(org, "monthly_spend_usd")
     assert (month.limit, month.used, month.left) == (5_000_000_000, 9_000_000_000, 0)
+
+
+async def test_the_page_of_a_key_has_no_model_that_it_may_not_call(
+    tmp_path: Path, readings: Readings
+) -> None:
+    more = WEB.replace("model_limits:\n", "model_limits:\n  large: {requests_per_day: 50}\n", 1)
+    snapshot = company(tmp_path / "more", teams__web=more)
+
+    pages = [await readings.key_scopes(snapshot, key) for key in ("web-1", "web-3")]
+
+    ofs = [[scope.model for scope in page if scope.model] for page in pages]
+    assert ofs == [["large", "large", "small"], ["small"]]
 
 
 async def test_the_pages_of_a_key_a_project_a_team_and_a_model_show_their_scopes(
