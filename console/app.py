@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from console.api import http, keys, limits, models, policy, teams, tokens, usage
+from console.api import audit, http, keys, limits, models, policy, teams, tokens, usage
 from console.services import Services
 
 _ABOUT = """Keys, teams, projects and models of the policy, usage, and the audit log.
@@ -27,6 +27,6 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     http.install(app)
-    for part in (limits, keys, teams, models, tokens, usage, policy):
+    for part in (limits, keys, teams, models, tokens, usage, policy, audit):
         app.include_router(part.router)
     return app

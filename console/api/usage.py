@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, get_args
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Response
 
 from console.api.callers import Asker, Caller
 from console.api.http import HEADERS, ExactRoute, answer, refusals
+from console.audit.errors import Unreadable
+from console.audit.search import recent_errors
 from console.problems import ManageError
 from console.reads.days import this_month
 from console.reads.usage import DIMENSIONS, Dimension, UsageQuery, UsageRow, as_csv, total
 from console.shapes.usage import (
     CodeCount,
+    ErrorLine,
     ErrorQueryShape,
     ErrorReport,
     Period,
@@ -23,9 +29,12 @@ from console.shapes.usage import (
     UsageSum,
 )
 from ratelimit_service.ledger.errors import LedgerError
+from tollhouse.access_log.logs import LogError
 from tollhouse.money import nano_to_decimal
 
 router = APIRouter(prefix="/manage", tags=["usage"], route_class=ExactRoute)
+
+log = logging.getLogger("tollhouse.console")
 
 _CSV = {"content": {"text/csv": {"schema": {"type": "string"}}}}
 
@@ -75,10 +84,39 @@ async def errors(asker: Asker, query: Annotated[ErrorQueryShape, Query()]) -> Re
             last=asked.last,
             time_zone=asker.policy.snapshot.org.time_zone,
             summary=_counted(counts, query.code),
-            data=[],
+            data=await asyncio.to_thread(_lines, asker, query, asked),
             has_log=bool(asker.services.access_logs),
         )
     )
+
+
+def _lines(asker: Caller, query: ErrorQueryShape, asked: UsageQuery) -> list[ErrorLine]:
+    if not asker.services.access_logs:
+        return []
+    zone = ZoneInfo(asker.policy.snapshot.org.time_zone)
+    visible = asked.teams if query.team is None else {query.team}
+    try:
+        found = recent_errors(
+            asker.services.access_logs,
+            since=_midnight(asked.first, zone),
+            until=_midnight(asked.last + timedelta(days=1), zone),
+            teams=visible,
+            key=query.key,
+            code=query.code,
+            limit=query.limit,
+        )
+    except (LogError, OSError, Unreadable) as error:
+        # The counts are known all the same.
+        log.warning("the access log cannot be read", extra={"fields": {"reason": str(error)}})
+        return []
+    return [
+        ErrorLine(**{name: getattr(each, name) for name in ErrorLine.model_fields})
+        for each in found
+    ]
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time.min, zone)
 
 
 def _asked(asker: Caller, query: Period, group_by: tuple[Dimension, ...]) -> UsageQuery:

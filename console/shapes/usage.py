@@ -93,15 +93,17 @@ class ErrorLine(Shape):
 
     time: str
     request_id: str | None
-    status: int | None
-    code: str | None
-    reason: str | None
+    status: int
+    code: str
+    """Its decision code."""
+    message: str | None
+    """What the caller was told, as far as the log has it."""
     team: str | None
     project: str | None
     key: str | None
     model: str | None
-    provider: str | None
-    path: str | None
+    env: str | None
+    client_address: str | None
 
 
 class ErrorReport(Shape):
