@@ -1,0 +1,36 @@
+"""Every page and form of the console, by address."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from console.pages import assets
+from console.pages.handlers import overview, signing
+from console.pages.rendering import Rendering
+from console.pages.views.links import ROOT
+from console.pages.visit import Handler, endpoint
+from console.services import Services
+
+_PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("GET", "", overview.show),
+    ("GET", "/", overview.show),
+    ("POST", "/sign-out", signing.sign_out),
+)
+
+
+def router(services: Services) -> APIRouter:
+    """The pages over these services; they stand in no OpenAPI document."""
+    rendering = Rendering()
+    made = APIRouter()
+    sign_in = signing.SignIn(services, rendering)
+    made.add_route(f"{ROOT}/sign-in", sign_in.show, ["GET"], include_in_schema=False)
+    made.add_route(f"{ROOT}/sign-in", sign_in.submit, ["POST"], include_in_schema=False)
+    made.add_route(f"{ROOT}/static/{{name}}", assets.serve, ["GET"], include_in_schema=False)
+    for method, path, handler in _PAGES:
+        address = f"{ROOT}{path}"
+        made.add_route(
+            address, endpoint(services, rendering, handler), [method], include_in_schema=False
+        )
+    return made
