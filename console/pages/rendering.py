@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.globals |= {"links": links, "asset": assets.address}
+    made.globals |= {"links": links, "asset": assets.address, "pairs": _pairs}
     made.filters |= {
         "usd": numbers.usd,
         "usd_exact": numbers.usd_exact,
@@ -47,3 +48,8 @@ class Rendering:
         """A template as an answer."""
         text = self._environment.get_template(template).render(shown)
         return HTMLResponse(text, status, headers.PAGE)
+
+
+def _pairs(words: Iterable[str]) -> list[tuple[str, str]]:
+    """For a choice whose values are what is shown."""
+    return [(word, word) for word in words]

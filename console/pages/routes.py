@@ -7,7 +7,18 @@ from typing import Final
 from fastapi import APIRouter
 
 from console.pages import assets
-from console.pages.handlers import overview, signing
+from console.pages.handlers import (
+    audit,
+    key_writes,
+    keys,
+    models,
+    overview,
+    policy,
+    signing,
+    teams,
+    tokens,
+    usage,
+)
 from console.pages.rendering import Rendering
 from console.pages.views.links import ROOT
 from console.pages.visit import Handler, endpoint
@@ -17,6 +28,27 @@ _PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "", overview.show),
     ("GET", "/", overview.show),
     ("POST", "/sign-out", signing.sign_out),
+    ("GET", "/teams", teams.listed),
+    ("GET", "/teams/{team}", teams.team),
+    ("GET", "/teams/{team}/projects/{project}", teams.project),
+    ("GET", "/keys", keys.listed),
+    ("GET", "/keys/{key}", keys.show),
+    ("POST", "/keys/{key}/{action}", key_writes.change),
+    ("GET", "/new-key", key_writes.new),
+    ("POST", "/new-key", key_writes.create),
+    ("GET", "/models", models.listed),
+    ("GET", "/models/{alias:path}", models.show),
+    ("POST", "/models/{alias:path}", models.change),
+    ("GET", "/new-model", models.new),
+    ("POST", "/new-model", models.create),
+    ("GET", "/usage", usage.show),
+    ("GET", "/policy", policy.show),
+    ("GET", "/policy/diff", policy.diff),
+    ("GET", "/audit", audit.listed),
+    ("GET", "/audit/{seq}", audit.record),
+    ("GET", "/tokens", tokens.listed),
+    ("POST", "/tokens", tokens.create),
+    ("POST", "/tokens/{token}/delete", tokens.delete),
 )
 
 

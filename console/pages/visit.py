@@ -12,16 +12,19 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from console import request as requests
 from console.actors import Actor
-from console.current import Policy
+from console.edits.policy import Policy
 from console.identity.asking import Asking
 from console.pages import headers
 from console.pages.rendering import Rendering
 from console.pages.views import links, navigation, numbers
 from console.permissions import Action, may, require
 from console.problems import ManageError
+from console.request import RequestFacts
 from console.services import Services
 from ratelimit_service.ledger.errors import LedgerUnavailable
+from tollhouse import contract
 from tollhouse.policy.compiled import Snapshot
 
 T = TypeVar("T")
@@ -44,6 +47,7 @@ class Visit:
     rendering: Rendering
     actor: Actor
     policy: Policy
+    facts: RequestFacts
     now: float
     form: Form = field(default_factory=dict)
     has_ledger: bool = True
@@ -80,6 +84,22 @@ class Visit:
         except LedgerUnavailable:
             self.has_ledger = False
             return None
+
+    async def write(self, action: str, target: str, work: Callable[[], T]) -> T:
+        """Do it, and wait until the gateway goes by it, so that what is shown next is true.
+
+        A refusal is recorded: `action` and `target` (KIND:NAME) are what the audit log calls it.
+        Raises ManageError.
+        """
+        recording = self.services.recording
+        try:
+            done = await asyncio.to_thread(work)
+        except ManageError as error:
+            await asyncio.to_thread(recording.refused, self.actor, action, target, error)
+            raise
+        if self.facts.written is not None:
+            await self.services.in_force.wait(self.facts.written, self.services.now())
+        return done
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """For what reads or writes files."""
@@ -124,7 +144,7 @@ def endpoint(services: Services, rendering: Rendering, handler: Handler) -> Endp
 
     async def answer(request: Request) -> Response:
         try:
-            visit = _visit(services, rendering, request)
+            visit = await _visit(services, rendering, request)
         except ManageError as error:
             return _nobody(rendering, services, request, error)
         try:
@@ -141,10 +161,21 @@ def endpoint(services: Services, rendering: Rendering, handler: Handler) -> Endp
     return answer
 
 
-def _visit(services: Services, rendering: Rendering, request: Request) -> Visit:
-    policy, now = services.current.policy, services.now()
+async def _visit(services: Services, rendering: Rendering, request: Request) -> Visit:
+    facts, now = note_facts(request), services.now()
+    policy = await asyncio.to_thread(services.reader.now)
     actor = services.identity.actor(asking(request), policy.snapshot, now)
-    return Visit(request, services, rendering, actor, policy, now)
+    return Visit(request, services, rendering, actor, policy, facts, now)
+
+
+def note_facts(request: Request) -> RequestFacts:
+    """For the audit log: where this request is from."""
+    facts = RequestFacts(
+        client_address=request.headers.get(contract.CLIENT_ADDRESS_HEADER),
+        request_id=request.headers.get(contract.REQUEST_ID_HEADER),
+    )
+    requests.CURRENT.set(facts)
+    return facts
 
 
 def asking(request: Request) -> Asking:

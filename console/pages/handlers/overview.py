@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 from starlette.responses import Response
 
+from console.pages.handlers import reading
 from console.pages.views import overview
 from console.pages.views.policy import PolicyState, state_of_policy
 from console.pages.visit import Visit
-from console.reads.days import today as today_of
-from console.reads.usage import UsageQuery
 
 
 async def show(visit: Visit) -> Response:
@@ -26,7 +24,7 @@ async def show(visit: Visit) -> Response:
         figures=figures,
         expiring=soon,
         ending=ending,
-        days=overview.DAYS,
+        days=reading.DAYS,
         state=await policy_state(visit),
     )
 
@@ -39,16 +37,10 @@ async def policy_state(visit: Visit) -> PolicyState:
 
 
 async def _figures(visit: Visit) -> overview.Figures:
-    snapshot, readings, teams = visit.snapshot, visit.services.readings, visit.actor.teams
-    today = today_of(snapshot, visit.now)
-    first = today - timedelta(days=overview.DAYS - 1)
-    # The month may have begun before the days that the chart shows.
-    from_day = min(first, today.replace(day=1))
-    by_day = UsageQuery(from_day, today, ("day", "team", "model"), teams=teams)
-    by_key = UsageQuery(today.replace(day=1), today, ("key",), teams=teams)
+    first, today = reading.span(visit)
     scopes, rows, key_rows = await asyncio.gather(
-        readings.budgets(snapshot, teams),
-        readings.usage(snapshot, by_day),
-        readings.usage(snapshot, by_key),
+        visit.services.readings.budgets(visit.snapshot, visit.actor.teams),
+        reading.recent(visit, "day", "team", "model"),
+        reading.this_month(visit, "key"),
     )
-    return overview.figures(snapshot, scopes, rows, key_rows, first, today)
+    return overview.figures(visit.snapshot, scopes, rows, key_rows, first, today)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -11,7 +12,7 @@ from console.identity.asking import refuse_cross_site
 from console.identity.sessions import COOKIE, SECONDS
 from console.pages.rendering import Rendering
 from console.pages.views import links
-from console.pages.visit import Visit, asking, go, read_form
+from console.pages.visit import Visit, asking, go, note_facts, read_form
 from console.problems import ManageError
 from console.services import Services
 from tollhouse import keys
@@ -39,17 +40,24 @@ class SignIn:
             refuse_cross_site(asking(request))
             form = await read_form(request)
             token = form.get("token", [""])[0].strip()
-            now, policy = self._services.now(), self._services.current.policy
-            self._services.identity.of_token(token, policy.snapshot, now)
+            await self._open(request, token)
         except ManageError as error:
             return self._page(form.get("next", [None])[0], error, status=error.status)
         made = go(links.safe_next(form.get("next", [None])[0]))
-        sealed = self._services.identity.sessions.seal(keys.sha256_hex(token), now)
+        sha256, now = keys.sha256_hex(token), self._services.now()
+        sealed = self._services.identity.sessions.seal(sha256, now)
         is_https = request.headers.get("x-forwarded-proto") == "https"
         made.set_cookie(
             COOKIE, sealed, SECONDS, path=_PATH, secure=is_https, httponly=True, samesite="lax"
         )
         return made
+
+    async def _open(self, request: Request, token: str) -> None:
+        services = self._services
+        note_facts(request)
+        snapshot = services.current.policy.snapshot
+        actor = services.identity.of_token(token, snapshot, services.now())
+        await asyncio.to_thread(services.recording.signed_in, actor)
 
     def _page(
         self,

@@ -18,7 +18,6 @@ from console.reads.usage import UsageRow
 from tollhouse.policy.compiled import Key, Snapshot
 from tollhouse.policy.lifetimes import state_of
 
-DAYS: Final = 30
 _SPIKE_TIMES, _SPIKE_AT_LEAST = 3.0, 5_000_000_000
 _MOST_EXPIRING: Final = 6
 

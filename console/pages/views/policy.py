@@ -54,6 +54,9 @@ class Group:
     changes: tuple[Sentence, ...]
 
 
+Made = Mapping[str, Any]
+"""A record of the audit log."""
+
 _WORDS = {"wider": ("+", "widens"), "narrower": ("−", "narrows"), "other": ("~", "changes")}
 
 
@@ -71,7 +74,7 @@ def state_of_policy(
 
 
 def versions(
-    kept: Sequence[Kept], current: str, records: Mapping[str, Mapping[str, Any]], now: float
+    kept: Sequence[Kept], current: str, records: Mapping[str, Made], now: float
 ) -> list[Version]:
     """The newest first. `records` are those of the audit log, by the version that they made."""
     return [
@@ -94,7 +97,7 @@ def groups(old: Snapshot, new: Snapshot) -> list[Group]:
     return [Group(name, tuple(map(_sentence, changes))) for name, changes in compare(old, new)]
 
 
-def by_version(records: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def by_version(records: Iterable[Mapping[str, Any]]) -> dict[str, Made]:
     """Of the records that made a version, the last for each."""
     return {
         str(record["policy_after"]): record for record in records if record.get("policy_after")
