@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -130,7 +130,14 @@ class Visit:
         }
 
 
-Handler = Callable[[Visit], Awaitable[Response]]
+class Handler(Protocol):
+    """Answers a visit. Raises ManageError."""
+
+    __name__: str
+
+    def __call__(self, visit: Visit) -> Awaitable[Response]: ...
+
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -153,9 +160,9 @@ def endpoint(services: Services, rendering: Rendering, handler: Handler) -> Endp
         except ManageError as error:
             return visit.problem(error)
         except Exception:
-            # The route's pattern and not the path, in which a key may stand.
-            route = getattr(request.scope.get("route"), "path", "?")
-            log.exception("unexpected error", extra={"fields": {"route": route}})
+            # Not the path, in which a key may stand.
+            page = f"{handler.__module__}.{handler.__name__}"
+            log.exception("unexpected error", extra={"fields": {"page": page}})
             return visit.problem(_unexpected())
 
     return answer

@@ -119,7 +119,7 @@ def _form(
     names = {choice.alias for choice in offered}
     # Tags, groups and patterns are kept as they are: there is no box for them.
     written = [each for each in view.allowed_models or () if each not in names]
-    values = forms.key_values(dict(view))
+    values = forms.key_values(view)
     return {
         "change": filled if action == "change" and filled else forms.Filled(values),
         "refused": filled.error if filled else None,

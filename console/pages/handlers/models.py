@@ -125,7 +125,7 @@ async def _page(
     month = sums.since(rows or (), today.replace(day=1))
     parts = [(each, n, links.team(each)) for each, n in sums.by(month, "team", sums.cost).items()]
     seen = [each for each in scopes or () if each.team is None or visit.actor.sees(each.team)]
-    values = forms.model_values(dict(view))
+    values = forms.model_values(view)
     return visit.page(
         "model.html",
         "Models",

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from console.problems import ManageError
+from console.shapes.keys import KeyView
 from console.shapes.limits import Limits
+from console.shapes.models import ModelView
 
 LIMITS: Final = tuple(name for name in Limits.model_fields if name != "budget_mode")
 EXPIRES: Final = (
@@ -75,9 +77,9 @@ def money(typed: str | None) -> str | None:
     return None if typed is None else _APART.sub("", typed.removeprefix("$").strip())
 
 
-def limits(posted: Posted, prefix: str = "limits") -> dict[str, int | str | None]:
+def limits(posted: Posted) -> dict[str, int | str | None]:
     """All of them; None where nothing was typed."""
-    return {name: _limit(name, text(posted, f"{prefix}.{name}")) for name in LIMITS}
+    return {name: _limit(name, text(posted, f"limits.{name}")) for name in LIMITS}
 
 
 def said(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,26 +122,25 @@ def key_patch(posted: Posted) -> dict[str, Any]:
     return fields
 
 
-def key_values(fields: Mapping[str, Any]) -> dict[str, list[str]]:
-    """A key as the API shows it, as the form to change it holds it."""
-    allowed = fields["allowed_models"]
+def key_values(view: KeyView) -> dict[str, list[str]]:
+    """A key as the form to change it holds it."""
+    allowed = view.allowed_models
     return {
-        "env": [fields["env"] or ""],
+        "env": [view.env or ""],
         "models": ["all" if allowed is None else "some"],
         "allowed_models": list(allowed or ()),
         "expires": ["keep"],
-        "metadata.owner": [str(fields["metadata"].get("owner", ""))],
-        **limit_values(fields["limits"]),
+        "metadata.owner": [str(view.metadata.get("owner", ""))],
+        **limit_values(view.limits),
     }
 
 
-def limit_values(written: Limits | Mapping[str, Any], prefix: str = "limits") -> dict[str, list[str]]:
+def limit_values(written: Limits) -> dict[str, list[str]]:
     """Limits as inputs hold them."""
-    values = written.asked if isinstance(written, Limits) else written
     return {
-        f"{prefix}.{name}": [_written(value)]
+        f"limits.{name}": [_written(value)]
         for name in LIMITS
-        if (value := values.get(name)) is not None
+        if (value := getattr(written, name)) is not None
     }
 
 
@@ -164,24 +165,29 @@ def model_create(posted: Posted) -> dict[str, Any]:
     return said({"alias": text(posted, "alias"), **fields, "limits": said(fields["limits"])})
 
 
-def model_values(view: Mapping[str, Any]) -> dict[str, list[str]]:
+def model_values(view: ModelView) -> dict[str, list[str]]:
     """A model as the form to change it holds it."""
-    price = view["price_per_million"] if view["price_source"] == "policy" else None
-    prices = {
+    return {
+        "provider": [view.provider],
+        "model": [view.model],
+        "description": [view.description or ""],
+        "endpoints": list(view.endpoints),
+        "max_output_tokens": [_written(view.max_output_tokens)],
+        "max_input_tokens": [_written(view.max_input_tokens)],
+        "tags": [", ".join(view.tags)],
+        **limit_values(view.limits),
+        **_price_values(view),
+    }
+
+
+def _price_values(view: ModelView) -> dict[str, list[str]]:
+    price = view.price_per_million
+    if price is None or view.price_source != "policy":
+        return {}
+    return {
         "price.input_per_million": [_written(price.input)],
         "price.output_per_million": [_written(price.output)],
         "price.cached_input_per_million": [_written(price.cached_input)],
-    }
-    return {
-        "provider": [view["provider"]],
-        "model": [view["model"]],
-        "description": [view["description"] or ""],
-        "endpoints": list(view["endpoints"]),
-        "max_output_tokens": [_written(view["max_output_tokens"])],
-        "max_input_tokens": [_written(view["max_input_tokens"])],
-        "tags": [", ".join(view["tags"])],
-        **limit_values(view["limits"]),
-        **(prices if price else {}),
     }
 
 
