@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from console.api import audit, http, keys, limits, models, policy, teams, tokens, usage
+from console.pages import routes as pages
 from console.services import Services
 
 _ABOUT = """Keys, teams, projects and models of the policy, usage, and the audit log.
@@ -29,4 +30,5 @@ def create_app(services: Services) -> FastAPI:
     http.install(app)
     for part in (limits, keys, teams, models, tokens, usage, policy, audit):
         app.include_router(part.router)
+    app.include_router(pages.router(services))
     return app

@@ -39,7 +39,7 @@ class Identity:
     def actor(self, asking: Asking, snapshot: Snapshot, now: float) -> Actor:
         """Raises ManageError: invalid_token, token_expired, proxy_key_not_accepted,
         role_not_allowed, cross_site_request."""
-        _refuse_cross_site(asking)
+        refuse_cross_site(asking)
         authorization = asking.headers.get("authorization", "")
         scheme, _, bearer = authorization.partition(" ")
         payload = asking.headers.get(contract.IDENTITY_HEADER)
@@ -62,7 +62,8 @@ class Identity:
         return tokens.by_hash(snapshot, sha256, now, allow_demo=self._allow_demo)
 
 
-def _refuse_cross_site(asking: Asking) -> None:
+def refuse_cross_site(asking: Asking) -> None:
+    """Raises ManageError `cross_site_request`."""
     # A browser says where a request was begun; a page elsewhere must not use the session here.
     if asking.method in _SAFE:
         return

@@ -1,0 +1,164 @@
+"""The catalogue of models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from starlette.responses import Response
+
+from console.edits.finding import find_model
+from console.pages.handlers import reading
+from console.pages.views import forms, links, models, sums, teams
+from console.pages.views.gauges import scope_rows
+from console.pages.visit import Visit, go
+from console.problems import ManageError
+from console.reads.live import LiveScope
+from console.shapes.models import ModelCreate, ModelPatch, ModelQuery
+from console.shapes.reading import read_fields
+
+_MOST = 500
+
+
+async def listed(visit: Visit) -> Response:
+    """All aliases, with prices and what they cost this month."""
+    asked = forms.said({name: visit.query(name) for name in ("q", "provider", "tag")})
+    query = read_fields(ModelQuery, {**asked, "limit": _MOST})
+    found = await visit.in_thread(visit.services.models.list, visit.actor, query)
+    month = await visit.reading(reading.this_month(visit, "model"))
+    spent = None if month is None else dict(sums.by(month, "model", sums.cost))
+    aliases = visit.snapshot.aliases.values()
+    return visit.page(
+        "models.html",
+        "Models",
+        "Models",
+        models=models.rows(found.data, spent),
+        chosen={name: visit.query(name) or "" for name in ("q", "provider", "tag")},
+        is_filtered=bool(asked),
+        providers=sorted(visit.snapshot.providers),
+        tags=sorted({tag for alias in aliases for tag in alias.tags}),
+        done=_SAID.get(visit.query("done") or ""),
+    )
+
+
+_SAID = {
+    "delete": "The model is deleted.",
+    "create": "The model is there. It can be called by keys whose levels allow it.",
+    "change": "The model is changed, and calls go by it already.",
+}
+
+
+async def show(visit: Visit) -> Response:
+    """One alias."""
+    return await _page(visit, visit.path("alias"), done=_SAID.get(visit.query("done") or ""))
+
+
+async def new(visit: Visit) -> Response:
+    """The form for a new one."""
+    visit.require("model.write")
+    return _form(visit, forms.Filled({"endpoints": ["chat/completions"]}))
+
+
+async def create(visit: Visit) -> Response:
+    """A new alias."""
+    try:
+        visit.require("model.write")
+        asked = read_fields(ModelCreate, forms.model_create(visit.form))
+        work = _creating(visit, asked)
+        await visit.write("model.create", f"model:{asked.alias}", work)
+    except ManageError as error:
+        return _form(visit, forms.Filled(visit.form, error), error.status)
+    return go(links.with_query(links.model(asked.alias), done="create"))
+
+
+async def change(visit: Visit) -> Response:
+    """Changes an alias, or deletes it."""
+    alias = visit.path("alias")
+    find_model(visit.policy, visit.actor, "model.write", alias)
+    action = "delete" if visit.posted("action") == "delete" else "change"
+    try:
+        await visit.write(f"model.{action}", f"model:{alias}", _work(visit, alias, action))
+    except ManageError as error:
+        filled = forms.Filled(visit.form, error)
+        return await _page(visit, alias, filled=filled, action=action, status=error.status)
+    if action == "delete":
+        return go(links.with_query(f"{links.ROOT}/models", done="delete"))
+    return go(links.with_query(links.model(alias), done="change"))
+
+
+def _creating(visit: Visit, asked: ModelCreate) -> Callable[[], Any]:
+    return lambda: visit.services.models.create(visit.actor, asked)
+
+
+def _work(visit: Visit, alias: str, action: str) -> Callable[[], Any]:
+    etag = visit.posted("etag") or None
+
+    def work() -> Any:
+        if action == "delete":
+            if visit.posted("confirm") != alias:
+                message = "Type the model's name to delete it."
+                raise ManageError("invalid_request", message, param="confirm")
+            return visit.services.models.delete(visit.actor, alias, etag)
+        asked = read_fields(ModelPatch, forms.model_fields(visit.form))
+        return visit.services.models.patch(visit.actor, alias, asked, etag)
+
+    return work
+
+
+async def _page(
+    visit: Visit,
+    alias: str,
+    *,
+    filled: forms.Filled | None = None,
+    action: str | None = None,
+    done: str | None = None,
+    status: int = 200,
+) -> Response:
+    find_model(visit.policy, visit.actor, "model.read", alias)
+    view = await visit.in_thread(visit.services.models.get, visit.actor, alias)
+    first, today = reading.span(visit)
+    scopes, rows = await asyncio.gather(
+        visit.reading(visit.services.readings.model_scopes(visit.snapshot, alias)),
+        visit.reading(reading.recent(visit, "day", "team", "key", "model", model=alias)),
+    )
+    month = sums.since(rows or (), today.replace(day=1))
+    parts = [(each, n, links.team(each)) for each, n in sums.by(month, "team", sums.cost).items()]
+    seen = [each for each in scopes or () if each.team is None or visit.actor.sees(each.team)]
+    values = forms.model_values(view)
+    return visit.page(
+        "model.html",
+        "Models",
+        alias,
+        status=status,
+        model=view,
+        row=models.row(view, None),
+        groups=scope_rows(seen, _link),
+        spending=None if rows is None else teams.spending(rows, parts, first, today),
+        callers=models.callers(visit.actor, visit.snapshot, alias),
+        days=reading.DAYS,
+        form=filled if filled and action == "change" else forms.Filled(values),
+        refused=filled.error if filled else None,
+        action=action,
+        providers=sorted(visit.snapshot.providers),
+        limits=forms.LIMITS,
+        done=done,
+    )
+
+
+def _link(scope: LiveScope) -> str | None:
+    if scope.team is None:
+        return None
+    return links.project(scope.team, scope.project) if scope.project else links.team(scope.team)
+
+
+def _form(visit: Visit, filled: forms.Filled, status: int = 200) -> Response:
+    return visit.page(
+        "model_new.html",
+        "Models",
+        "Add a model",
+        status=status,
+        form=filled,
+        providers=sorted(visit.snapshot.providers),
+        limits=forms.LIMITS,
+    )

@@ -1,0 +1,39 @@
+// Everything works without this. It copies what is shown once, and keeps live numbers live.
+"use strict";
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  const field = document.getElementById(button.dataset.copy);
+  const said = document.getElementById(button.dataset.said);
+  button.hidden = false;
+  field.addEventListener("focus", () => field.select());
+  button.addEventListener("click", async () => {
+    field.select();
+    try {
+      await navigator.clipboard.writeText(field.value);
+      said.textContent = "Copied.";
+    } catch {
+      // Without https a browser has no clipboard to offer: what is selected can be copied by hand.
+      said.textContent = "Selected: press Ctrl+C (⌘C on a Mac) to copy it.";
+    }
+  });
+}
+
+const live = document.querySelector("[data-live]");
+if (live) {
+  const refresh = async () => {
+    if (document.hidden || live.contains(document.activeElement)) return;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+      if (!answer.ok || answer.redirected) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.querySelector("[data-live]");
+      if (fresh) live.replaceChildren(...fresh.childNodes);
+    } catch {
+      // The page says when its numbers are of.
+    }
+  };
+  setInterval(refresh, Number(live.dataset.live) * 1000);
+}
+
+const failure = document.getElementById("failure");
+if (failure) failure.focus();

@@ -1,0 +1,69 @@
+"""The catalogue of models. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from console.actors import Actor
+from console.pages.views import links, numbers
+from console.shapes.models import ModelView
+from tollhouse.money import usd_to_nano
+from tollhouse.policy.compiled import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """An alias with its prices in words, USD for a million tokens."""
+
+    view: ModelView
+    href: str
+    input: str
+    output: str
+    cached: str
+    source: str
+    spent: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """How many keys of a project may call a model."""
+
+    team: str
+    project: str
+    href: str
+    keys: int
+
+
+def rows(views: Iterable[ModelView], spent: Mapping[str, int] | None) -> list[ModelRow]:
+    """In the order they come in."""
+    return [row(view, None if spent is None else spent.get(view.alias, 0)) for view in views]
+
+
+def row(view: ModelView, spent: int | None) -> ModelRow:
+    """As the policy says it."""
+    price = view.price_per_million
+    sources = {
+        "policy": "stated in the policy",
+        "genai-prices": "public price list",
+        None: "unknown",
+    }
+    amounts = (None,) * 3 if price is None else (price.input, price.output, price.cached_input)
+    words = ["–" if each is None else numbers.per_million(usd_to_nano(each)) for each in amounts]
+    if "chat/completions" not in view.endpoints:
+        words[1] = words[2] = "–"
+    return ModelRow(view, links.model(view.alias), *words, sources[view.price_source], spent)
+
+
+def callers(actor: Actor, snapshot: Snapshot, alias: str) -> list[Caller]:
+    """The projects with keys that may call it, of those that the actor sees."""
+    found = Counter(
+        (key.team, key.project)
+        for key in snapshot.keys.values()
+        if alias in key.models and actor.sees(key.team)
+    )
+    return [
+        Caller(team, project, links.project(team, project), count)
+        for (team, project), count in sorted(found.items())
+    ]

@@ -1,0 +1,174 @@
+"""Teams and projects as pages show them. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from console.actors import Actor
+from console.pages.views import links, numbers, sums
+from console.pages.views.charts import Bar, BarChart, Ranked, ranked, sparkline
+from console.pages.views.overview import Budget, budget
+from console.reads.live import LiveScope
+from console.reads.usage import UsageRow
+from tollhouse.policy.compiled import Key, Snapshot
+from tollhouse.policy.lifetimes import KeyState, state_of
+
+
+@dataclass(frozen=True, slots=True)
+class TeamRow:
+    """A line of the list of teams; `budget` and `days` are None while the ledger is away."""
+
+    name: str
+    href: str
+    owner: str | None
+    projects: int
+    keys: int
+    budget: Budget | None
+    days: tuple[Bar, ...]
+    days_words: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLine:
+    """A key in a table; `spent` is of this month, None while the ledger is away."""
+
+    id: str
+    href: str
+    project: str
+    env: str | None
+    state: KeyState
+    owner: str | None
+    expires: str
+    spent: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectLine:
+    """A project in its team's table."""
+
+    name: str
+    href: str
+    keys: int
+    spent: int | None
+    budget: Budget | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a team or a project used: 30 days, and the month by what is in it."""
+
+    chart: BarChart
+    requests: BarChart
+    parts: list[Ranked]
+    models: list[Ranked]
+    keys: dict[str, int]
+    spent: int
+    refused: list[Ranked]
+
+
+def team_rows(
+    actor: Actor,
+    snapshot: Snapshot,
+    scopes: Sequence[LiveScope] | None,
+    rows: Sequence[UsageRow] | None,
+    first: date,
+    today: date,
+    marks: Sequence[int],
+) -> list[TeamRow]:
+    """By name; `rows` are by day and team from `first` on."""
+    budgets = {each.name: budget(each, today, marks) for each in scopes or () if each.team}
+    keys = Counter(key.team for key in snapshot.keys.values())
+    return [
+        _team_row(name, snapshot, keys[name], budgets.get(name), rows or (), first, today)
+        for name in sorted(snapshot.teams)
+        if actor.sees(name)
+    ]
+
+
+def _team_row(
+    name: str,
+    snapshot: Snapshot,
+    keys: int,
+    month: Budget | None,
+    rows: Iterable[UsageRow],
+    first: date,
+    today: date,
+) -> TeamRow:
+    costs = sums.by((row for row in rows if row.team == name), "day", sums.cost)
+    amounts = [costs[day] for day in sums.days(first, today)]
+    team = snapshot.teams[name]
+    return TeamRow(
+        name=name,
+        href=links.team(name),
+        owner=team.owner,
+        projects=len(team.projects),
+        keys=keys,
+        budget=month,
+        days=sparkline(amounts, numbers.usd),
+        days_words=f"{numbers.usd(sum(amounts))} in {len(amounts)} days",
+    )
+
+
+def spending(
+    rows: Sequence[UsageRow], parts: Sequence[tuple[str, int, str | None]], first: date, today: date
+) -> Spending:
+    """`rows` are by day, key, project and model from `first` on."""
+    month = sums.since(rows, today.replace(day=1))
+    shown = sums.since(rows, first)
+    models = sums.by(month, "model", sums.cost)
+    refused = sums.refusals_by_code(shown)
+    return Spending(
+        chart=sums.spend_chart("spend", shown, first, today),
+        requests=sums.request_chart("requests", shown, first, today),
+        parts=ranked(parts, numbers.usd),
+        models=ranked([(name, n, links.model(name)) for name, n in models.items()], numbers.usd),
+        keys=dict(sums.by(month, "key", sums.cost)),
+        spent=sum(row.cost for row in month),
+        refused=ranked([(code, n, None) for code, n in refused.items()], numbers.count),
+    )
+
+
+def key_lines(keys: Iterable[Key], now: float, spent: dict[str, int] | None) -> list[KeyLine]:
+    """In the order of what they cost, then of ids."""
+    lines = [key_line(key, now, None if spent is None else spent.get(key.id, 0)) for key in keys]
+    return sorted(lines, key=lambda line: (-(line.spent or 0), line.id))
+
+
+def key_line(key: Key, now: float, spent: int | None) -> KeyLine:
+    """As the policy says it."""
+    owner = key.metadata.get("owner")
+    return KeyLine(
+        id=key.id,
+        href=links.key(key.id),
+        project=key.project,
+        env=key.env,
+        state=state_of(key, now),
+        owner=None if owner is None else str(owner),
+        expires="never" if key.expires_at is None else numbers.until(key.expires_at, now),
+        spent=spent,
+    )
+
+
+def project_lines(
+    snapshot: Snapshot,
+    team: str,
+    scopes: Sequence[LiveScope] | None,
+    spent: dict[str, int] | None,
+    today: date,
+) -> list[ProjectLine]:
+    """Of one team, by name."""
+    live = {s.name: s for s in scopes or () if s.level == "project" and not (s.model or s.env)}
+    counts = Counter(k.project for k in snapshot.keys.values() if k.team == team)
+    return [
+        ProjectLine(
+            name=name,
+            href=links.project(team, name),
+            keys=counts[name],
+            spent=None if spent is None else spent.get(name, 0),
+            budget=budget(live[name], today, ()) if name in live else None,
+        )
+        for name in sorted(snapshot.teams[team].projects)
+    ]
