@@ -12,7 +12,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import jwt
 import pytest
 import yaml
@@ -268,3 +270,38 @@ def test_no_key_or_token_that_stood_in_a_path_is_in_a_log(managed: Gateway) -> N
     left = [path.read_text() for path in (managed.run_dir / "logs").glob("*.log")]
     left += [Path(managed.up["access_log"]).read_text(), audit_text(managed)]
     assert not any(key in text or LEAD in text or ADMIN in text for text in left)
+
+
+# Signing in with a browser
+
+
+def test_a_browser_signs_in_at_the_company_and_comes_back_to_the_page_it_wanted(
+    managed: Gateway, provider: IdentityProvider
+) -> None:
+    provider.claims = {"email": "ann@acme.test", "groups": ["leads"]}
+    with httpx.Client(base_url=managed.endpoint, follow_redirects=True, trust_env=False) as browser:
+        door = browser.get("/manage/ui/keys")
+        assert "Sign in with single sign-on" in door.text
+        page = browser.get("/manage/ui/sso/sign-in?next=/manage/ui/keys")
+        assert page.url.path == "/manage/ui/keys"
+        assert "ann@acme.test" in page.text
+        exchanged = provider.exchanged[-1]
+        assert exchanged["redirect_uri"] == f"{managed.endpoint}/manage/ui/sso/callback"
+        assert len(exchanged["code_verifier"]) >= 43
+        browser.cookies.delete("tollhouse_sso", path="/manage")
+        assert browser.get("/manage/ui/keys").url.path == "/manage/ui/sign-in"
+    assert '"action":"sign_in"' in audit_text(managed)
+
+
+def test_a_sign_in_that_was_begun_elsewhere_is_refused(
+    managed: Gateway, provider: IdentityProvider
+) -> None:
+    with httpx.Client(base_url=managed.endpoint, trust_env=False) as browser:
+        for query in ("code=x&state=y", "error=access_denied", ""):
+            refused = browser.get(f"/manage/ui/sso/callback?{query}")
+            assert refused.status_code == 401
+            assert "tollhouse_sso" not in refused.cookies
+        begun = browser.get("/manage/ui/sso/sign-in").headers["location"]
+        state = parse_qs(urlsplit(begun).query)["state"][0]
+        bad = browser.get("/manage/ui/sso/callback", params={"code": "bad", "state": state})
+        assert "gave no ID token (status 400)" in bad.text
