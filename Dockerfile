@@ -1,14 +1,15 @@
-# Both services, `tollhouse render` and `tollhouse keys`. Policies are mounted, never built in; the
+# The services, the console, `tollhouse render` and `tollhouse keys`. Policies are mounted, never built in; the
 # `local` extra (Envoy, Redis, the simulator) stays out.
 FROM python:3.11-slim-bookworm AS build
 RUN python -m venv /opt/tollhouse
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md ./
 COPY authz_service authz_service
+COPY console console
 COPY ratelimit_service ratelimit_service
 COPY tollhouse tollhouse
 COPY envoy envoy
-RUN /opt/tollhouse/bin/pip install --no-cache-dir --no-compile -c constraints.txt .
+RUN /opt/tollhouse/bin/pip install --no-cache-dir --no-compile -c constraints.txt '.[console]'
 
 FROM python:3.11-slim-bookworm
 # deploy/make-certificate.sh runs in this image.

@@ -26,6 +26,7 @@ from tollhouse.local import envoy
 from tollhouse.local.embedded_redis import EmbeddedRedis
 
 PROVIDER_KEY = "sk-of-the-provider"
+PYTHON = ("authz_service", "ratelimit_service", "console")
 MONITORING = ("prometheus", "grafana")
 _START_SECONDS = 30
 _STOP_SECONDS = 10  # what Docker gives a container before it kills it
@@ -92,7 +93,7 @@ class Stack:
             return [*here, "--port", "0", "--unixsocket", str(self._ledger.socket_path)]
         if name == "envoy":
             return [*here, "--admin-address-path", told]
-        ready_file = [f"--ready-file={told}"] if name.endswith("_service") else []
+        ready_file = [f"--ready-file={told}"] if name in PYTHON else []
         return [*compose.entrypoint(), *here, *ready_file]
 
     def environment(self, name: str) -> dict[str, str]:
@@ -113,6 +114,10 @@ class Stack:
             "/certs": f"{self.root}/certs",
             "/data": f"{self.root}/data",
             "redis://valkey:6379/0": self._ledger.url,
+            **{
+                f"http://{each}:9464": f"http://127.0.0.1:{self.port(each)}"
+                for each in ("authz_service", "ratelimit_service")
+            },
             "0.0.0.0:8443": "127.0.0.1:0",
             "0.0.0.0:9464": "127.0.0.1:0",
             "127.0.0.1:9464": f"127.0.0.1:{port}",

@@ -53,7 +53,9 @@ def test_provider_secrets_are_given_to_envoy_and_to_nobody_else() -> None:
     providers = yaml.safe_load((ROOT / "policies/providers.yaml").read_text())["providers"]
     named = {re.fullmatch(r"\$\{(\w+)\}", one["api_key"])[1] for one in providers.values()}  # type: ignore[index]
     assert set(_service("envoy")["environment"]) == named
-    assert [name for name in NAMES if "environment" in _service(name)] == ["envoy"]
+    others = {name: set(_service(name).get("environment", [])) for name in NAMES if name != "envoy"}
+    assert {name for name, secrets in others.items() if secrets} == {"console"}
+    assert not others["console"] & named
 
 
 def test_a_provider_secret_is_passed_on_and_never_written_into_the_file() -> None:
@@ -94,9 +96,10 @@ def test_every_mount_has_a_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_service_can_write_to_the_checkout(name: str) -> None:
+def test_nobody_can_write_to_the_checkout_but_the_console_to_the_policies(name: str) -> None:
     writable = [source for source, (_, rw) in mounts(_service(name)).items() if rw]
-    assert not [source for source in writable if source.startswith(".")]
+    wanted = ["./policies"] if name == "console" else []
+    assert [source for source in writable if source.startswith(".")] == wanted
 
 
 def test_envoy_takes_a_field_that_it_does_not_know_for_an_error() -> None:
@@ -188,7 +191,7 @@ def test_prometheus_reaches_the_admin_endpoint_because_it_is_in_envoys_namespace
     assert compose.option(_service("render"), "--admin") == "127.0.0.1:9901"
 
 
-@pytest.mark.parametrize("name", ["authz_service", "ratelimit_service"])
+@pytest.mark.parametrize("name", ["authz_service", "ratelimit_service", "console"])
 def test_prometheus_finds_a_service_by_its_name_on_a_network_that_both_are_on(name: str) -> None:
     [job] = [job for job in SCRAPES["scrape_configs"] if job["job_name"] == name]
     assert job["static_configs"] == [{"targets": [f"{name}:9464"]}]

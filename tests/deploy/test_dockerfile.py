@@ -20,9 +20,9 @@ def test_the_runtime_stage_takes_the_installed_environment_and_nothing_else() ->
     ]
 
 
-def test_the_install_has_no_extras_and_keeps_to_the_tested_versions() -> None:
+def test_the_install_has_the_console_and_keeps_to_the_tested_versions() -> None:
     [install] = re.findall(r"pip install (.+)$", BUILD, re.MULTILINE)
-    assert install.split()[-3:] == ["-c", "constraints.txt", "."]
+    assert install.split()[-3:] == ["-c", "constraints.txt", "'.[console]'"]
 
 
 def test_policies_and_deployment_files_are_mounted_and_not_built_in() -> None:

