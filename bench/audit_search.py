@@ -92,11 +92,11 @@ def measure(path: Path, lines: int) -> None:
     began = access_lines.BEGAN
     last_day = began + timedelta(days=access_lines.DAYS - 1)
     for what, since, only in (
-        ("the newest 100 errors", began, None),
-        ("the newest 100 errors of a key", began, _KEY),
-        ("errors of a key without any, of the last day", last_day, "none"),
+        ("the newest 100 errors", began, CallFilters()),
+        ("the newest 100 errors of a key", began, CallFilters(key=_KEY)),
+        ("errors of a key without any, of the last day", last_day, CallFilters(key="none")),
     ):
-        asked = _took(partial(recent_errors, [str(path)], since=since, key=only))
+        asked = _took(partial(recent_errors, [str(path)], since=since, filters=only))
         print(f"  {what:<46}{asked * 1e3:7.0f} ms", flush=True)
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from console.audit.backwards import blocks, is_packed, lines_of
 from console.audit.errors import Unreadable
-from console.audit.filters import ActionFilters, Span, written
+from console.audit.filters import ActionFilters, CallFilters, Span, written
 from console.audit.record import Record, parsed
 from tollhouse.access_log import logs
 from tollhouse.decisions import ALLOWED
@@ -34,18 +34,20 @@ _SLACK: Final = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class ErrorLine:
-    """A call that was not answered, as the access log has it. `code` is its decision, `message`
-    what a service said; None where the log says nothing."""
+    """A call that was not answered, as the access log has it. `code` is its decision, `reason` what
+    a service said, `status` that of HTTP; None where the log says nothing."""
 
     time: str
     code: str
-    status: int
-    message: str | None
+    status: int | None
+    reason: str | None
     team: str | None
     project: str | None
     key: str | None
     model: str | None
     env: str | None
+    provider: str | None
+    path: str | None
     request_id: str | None
     client_address: str | None
 
@@ -60,26 +62,25 @@ def recent_errors(  # noqa: PLR0913 - one filter each
     *,
     since: datetime,
     until: datetime | None = None,
+    filters: CallFilters = CallFilters(),  # noqa: B008 - it cannot change
     teams: Collection[str] | None = None,
-    key: str | None = None,
-    code: str | None = None,
     limit: int = 100,
     before: tuple[str, str] | None = None,
 ) -> list[ErrorLine]:
     """The calls that were not answered, by the time they began, the newest first.
 
-    `until` is not included. `before`: only what comes after the line of that place, which is the
-    last one's of the page before. Plain files are read from their ends, until there is enough.
-    Blocks. Raises LogError, Unreadable.
+    `until` is not included. `teams`: of these only, such as those that the asker may see. `before`:
+    only what comes after the line of that place, which is the last one's of the page before. Plain
+    files are read from their ends, until there is enough. Blocks. Raises LogError, Unreadable.
     """
     span = Span(written(since), written(until) if until else None)
 
     def wanted(line: bytes) -> ErrorLine | None:
         found = _error(line)
-        if found is None or not _is_in(span, found.time) or (code and found.code != code):
+        if found is None or not _is_in(span, found.time) or not _fits(found, filters):
             return None
-        is_asked_for = (teams is None or found.team in teams) and (not key or found.key == key)
-        return found if is_asked_for and (before is None or found.place < before) else None
+        is_seen = teams is None or found.team in teams
+        return found if is_seen and (before is None or found.place < before) else None
 
     newest = _Newest(limit, written(since))
     for path in sorted(logs.expand(list(log_patterns)), key=_written_at, reverse=True):
@@ -171,14 +172,14 @@ def _error(line: bytes) -> ErrorLine | None:
     if not isinstance(decision, str) or decision == ALLOWED or not isinstance(time, str):
         return None
     status = fields.get("status")
-    texts = ("team", "project", "env", "request_id", "client_address")
+    texts = ("reason", "team", "project", "env", "provider", "path", "request_id")
     return ErrorLine(
         time=time,
         code=decision,
-        status=status if isinstance(status, int) else 0,
-        message=_text(fields, "reason"),
+        status=status if isinstance(status, int) else None,
         key=_text(fields, "key_id"),
         model=_text(fields, "alias"),
+        client_address=_text(fields, "client_address"),
         **{name: _text(fields, name) for name in texts},
     )
 
@@ -213,14 +214,29 @@ def _is_in(span: Span, time: str) -> bool:
 def _is_asked_for(record: Record, filters: ActionFilters, span: Span) -> bool:
     fields = record.fields
     actor = fields["actor"]
-    compared = (
-        (filters.actor, actor["id"] if actor else ""),
+    return _is_in(span, fields["time"]) and _all_match(
+        (filters.actor, actor["id"] if actor else None),
         (filters.action, fields["action"]),
         (filters.target, fields["target"]),
         (filters.decision, fields["outcome"]),
     )
-    return _is_in(span, fields["time"]) and all(
-        pattern is None or fnmatchcase(value, pattern.replace("[", "[[]"))
+
+
+def _fits(line: ErrorLine, filters: CallFilters) -> bool:
+    return _all_match(
+        (filters.decision, line.code),
+        (filters.key, line.key),
+        (filters.team, line.team),
+        (filters.project, line.project),
+        (filters.model, line.model),
+        (filters.env, line.env),
+    )
+
+
+def _all_match(*compared: tuple[str | None, str | None]) -> bool:
+    """Each value with its pattern; no pattern takes any value."""
+    return all(
+        pattern is None or (value is not None and fnmatchcase(value, pattern.replace("[", "[[]")))
         for pattern, value in compared
     )
 

@@ -255,6 +255,7 @@ class Gateway:
             "admin_endpoint": self._admin.url,
             "metrics": {**self._metrics, "envoy": f"{self._admin.url}/stats/prometheus"},
             "access_log": str(self._run.access_log),
+            "audit_log": str(self._run.console_state / "audit.json"),
             "policies": str(self._settings.policies.resolve()),
             # The address of another's may hold its password.
             "redis_url": None if self._settings.redis_url else self._redis_url,

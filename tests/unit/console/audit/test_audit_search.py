@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from console.audit.backwards import blocks, lines_of
 from console.audit.errors import Unreadable
-from console.audit.filters import ActionFilters, Span, span_of, written
+from console.audit.filters import ActionFilters, CallFilters, Span, span_of, written
 from console.audit.log import AuditLog
 from console.audit.search import recent_errors, search_audit
 from tollhouse.access_log.logs import LogError
@@ -56,11 +56,11 @@ def test_all_whole_lines_come_from_the_last_to_the_first(
 def test_an_error_has_all_that_a_page_shows(path: Path) -> None:
     [error] = recent_errors([str(write_calls(path, refusal()))], since=MONTH)
     assert error.code == "budget_exceeded"
-    assert error.message == "Refused by budget_exceeded."
+    assert error.reason == "Refused by budget_exceeded."
     assert (error.team, error.project, error.key) == ("marketing", "site", "web-1")
     assert (error.model, error.env, error.status) == ("small", "prod", 429)
     assert (error.time, error.request_id) == ("2026-11-28T09:06:08.307Z", "98b46c24")
-    assert error.client_address == "10.0.0.7"
+    assert (error.client_address, error.path, error.provider) == ("10.0.0.7", None, None)
 
 
 def test_errors_are_the_calls_that_were_not_answered_the_newest_first(path: Path) -> None:
@@ -75,8 +75,11 @@ def test_errors_are_the_calls_that_were_not_answered_the_newest_first(path: Path
     )
     assert found(path) == ["f", "e", "c", "a"]
     assert found(path, limit=2) == ["f", "e"]
-    assert found(path, code="key_expired") == ["e"]
-    assert found(path, key="web-1") == ["f", "c", "a"]
+    assert found(path, filters=CallFilters(decision="key_expired")) == ["e"]
+    assert found(path, filters=CallFilters(key="web-1")) == ["f", "c", "a"]
+    assert found(path, filters=CallFilters(key="web-*", team="marketing")) == ["e", "c", "a"]
+    assert found(path, filters=CallFilters(model="large")) == []
+    assert found(path, filters=CallFilters(project="site", env="prod")) == ["f", "e", "c", "a"]
     assert found(path, teams={"sales"}) == ["f"]
     assert found(path, teams=frozenset()) == []
     assert found(path, since=datetime(2026, 11, 3, tzinfo=UTC)) == ["f", "e", "c"]
