@@ -1,4 +1,4 @@
-"""Rewritten files as a patch that `git apply` and `patch -p1` take. Pure."""
+"""Rewritten files as a patch that `git apply` and `patch -p1` take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When keys and tokens end, as requests say it. Pure."""
+"""When keys and tokens end, as requests say it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a key says after a PATCH, held to the levels above it. Pure."""
+"""What a key says after a PATCH, held to the levels above it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys a list shows. Pure."""
+"""Which keys a list shows."""
 
 from __future__ import annotations
 

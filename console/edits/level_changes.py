@@ -1,4 +1,4 @@
-"""What a team and a project say after a POST or a PATCH, held to the levels above. Pure."""
+"""What a team and a project say after a POST or a PATCH, held to the levels above."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `metadata` of a request means: some of its names are fields of the policy. Pure."""
+"""What `metadata` of a request means: some of its names are fields of the policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the way of a deletion. Pure."""
+"""What stands in the way of a deletion."""
 
 from __future__ import annotations
 

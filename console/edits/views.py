@@ -1,4 +1,4 @@
-"""Definitions as answers. Pure: what is shown is in the policy and the arguments."""
+"""Definitions as answers."""
 
 from __future__ import annotations
 

@@ -305,7 +305,7 @@ def test_a_model_is_made_changed_and_deleted(managed: Managed) -> None:
         "+     price: {input_per_million: 2.50, output_per_million: 10}\n+     tags: [eu]\n"
     )
     assert changed(MODELS, managed.text("models.yaml")) == lines.splitlines(keepends=True)
-    assert made.where == "models.yaml:16"
+    assert made.where == "models.yaml:15"
     assert '"price_per_million":{"input":2.5,"output":10,"cached_input":2.5}' in (
         made.model_dump_json()
     )
