@@ -111,6 +111,8 @@ def plural(number: int, noun: str) -> str:
 
 
 def _largest(seconds: float) -> str:
+    if seconds >= 2 * 365 * _DAY:
+        return f"{int(seconds // (365.25 * _DAY))} years"
     parts = duration(seconds).split(" ")
     return " ".join(parts[:2])
 
