@@ -12,7 +12,7 @@ from typing import Final
 
 WIDTH: Final = 520
 HEIGHT: Final = 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 10, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 24, 10, 24
 _STEPS: Final = 4
 _NICE: Final = (1, 2, 4, 6, 8, 10)
 _MOST_LABELS: Final = 7
@@ -98,7 +98,7 @@ def nice_ceiling(amount: int) -> int:
     if amount <= _STEPS:
         return _STEPS
     # Whole numbers throughout: floats cannot hold amounts of nano-dollars beyond 2**53.
-    scale = 10 ** (len(str(amount)) - 1)
+    scale: int = 10 ** (len(str(amount)) - 1)
     found = (scale * nice for nice in _NICE)
     return next(each for each in found if each >= amount and each % _STEPS == 0)
 
