@@ -84,7 +84,7 @@ class Browser:
         return self.driver.execute_script(text)
 
     def errors(self) -> list[str]:
-        """What the browser complained of since it was asked last: scripts, styles, refused loads."""
+        """What the browser complained of since it was asked last."""
         logged = [entry["message"] for entry in self.driver.get_log("browser")]
         return [*logged, *(self.script("return window.__violations || []") or [])]
 

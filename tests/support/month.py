@@ -6,7 +6,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
+from zoneinfo import ZoneInfo
 
 from ratelimit_service.claims import claimed_slots
 from ratelimit_service.ledger.ids import new_reservation_id
@@ -35,25 +37,43 @@ class Habit:
     calls: int
     input_tokens: int
     output_tokens: int
-    refusals: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """How often a key is refused on a working day."""
+
+    key: str
+    model: str
+    code: str
+    count: int
 
 
 HABITS = (
-    Habit("marketing-website-prod-1", "gpt4_limited", 60, 190_000, 62_000, (("rate_limit_requests", 14),)),
+    Habit("marketing-website-prod-1", "gpt4_limited", 60, 190_000, 62_000),
     Habit("marketing-website-prod-1", "internal-embeddings", 20, 400_000, 0),
-    Habit("marketing-website-staging-1", "mistral_small", 9, 90_000, 30_000, (("model_not_allowed", 3),)),
-    Habit("research-notebooks-staging-1", "gpt4_standard", 14, 150_000, 26_000, (("budget_exceeded", 2),)),
-    Habit("research-evaluations-prod-1", "reasoning", 12, 260_000, 110_000, (("concurrency_limit", 9),)),
+    Habit("marketing-website-staging-1", "mistral_small", 9, 90_000, 30_000),
+    Habit("research-notebooks-staging-1", "gpt4_standard", 14, 150_000, 26_000),
+    Habit("research-evaluations-prod-1", "reasoning", 12, 260_000, 110_000),
     Habit("research-evaluations-prod-1", "claude_standard", 10, 240_000, 60_000),
-    Habit("support-triage-prod-1", "mistral_small", 70, 160_000, 40_000, (("rate_limit_tokens", 5),)),
+    Habit("support-triage-prod-1", "mistral_small", 70, 160_000, 40_000),
     Habit("support-drafts-prod-1", "mistral_large", 26, 200_000, 110_000),
     Habit("support-drafts-prod-1", "llama_internal", 30, 300_000, 100_000),
-    Habit("sales-call-notes-prod-1", "claude_fast", 24, 300_000, 70_000, (("budget_exceeded", 4),)),
+    Habit("sales-call-notes-prod-1", "claude_fast", 24, 300_000, 70_000),
     Habit("sales-call-notes-prod-1", "claude_standard", 5, 200_000, 60_000),
     Habit("engineering-assistant-prod-1", "gpt4_standard", 40, 240_000, 60_000),
-    Habit("engineering-assistant-prod-1", "claude_standard", 12, 200_000, 90_000, (("rate_limit_requests", 6),)),
+    Habit("engineering-assistant-prod-1", "claude_standard", 12, 200_000, 90_000),
     Habit("engineering-ci-staging-1", "gpt4_limited", 40, 120_000, 20_000),
-)  # fmt: skip
+)
+DENIED = (
+    Denied("marketing-website-prod-1", "gpt4_limited", "rate_limit_requests", 14),
+    Denied("marketing-website-staging-1", "mistral_small", "model_not_allowed", 3),
+    Denied("research-notebooks-staging-1", "gpt4_standard", "budget_exceeded", 2),
+    Denied("research-evaluations-prod-1", "reasoning", "concurrency_limit", 9),
+    Denied("support-triage-prod-1", "mistral_small", "rate_limit_tokens", 5),
+    Denied("sales-call-notes-prod-1", "claude_fast", "budget_exceeded", 4),
+    Denied("engineering-assistant-prod-1", "claude_standard", "rate_limit_requests", 6),
+)
 """Of the example policy."""
 
 
@@ -63,9 +83,9 @@ async def write_month(redis_url: str, snapshot: Snapshot, now: datetime) -> int:
     moments = [now - timedelta(days=back) for back in reversed(range(DAYS))]
     made = 0
     for moment in moments:
-        clock = _clock(moment)
         redis = open_redis(redis_url, timeout_seconds=_PATIENT_SECONDS)
-        ledger = Ledger(redis, timeout_seconds=_PATIENT_SECONDS, clock=clock)
+        micros = int(moment.timestamp() * 1_000_000)
+        ledger = Ledger(redis, timeout_seconds=_PATIENT_SECONDS, clock=partial(int, micros))
         settlements = list(_day(snapshot, moment, chance, is_last=moment == moments[-1]))
         await ledger.settle_many(settlements)
         await ledger.count_refusals(list(_refusals(snapshot, moment, chance)))
@@ -74,17 +94,10 @@ async def write_month(redis_url: str, snapshot: Snapshot, now: datetime) -> int:
     return made
 
 
-def _clock(moment: datetime):  # type: ignore[no-untyped-def]
-    micros = int(moment.timestamp() * 1_000_000)
-    return lambda: micros
-
-
 def _day(
     snapshot: Snapshot, moment: datetime, chance: random.Random, *, is_last: bool
 ) -> Iterator[Settlement]:
     for habit in HABITS:
-        if habit.key not in snapshot.keys:
-            continue
         amount = habit.calls * _busy(moment) * chance.uniform(0.7, 1.3)
         if is_last and habit.key.startswith("support-drafts"):
             amount = habit.calls * 7.5  # an unusual day
@@ -130,14 +143,12 @@ def _settlement(
 
 
 def _refusals(snapshot: Snapshot, moment: datetime, chance: random.Random) -> Iterator[Refusals]:
-    for habit in HABITS:
-        for code, usual in habit.refusals:
-            count = round(usual * _busy(moment) * chance.uniform(0, 2))
-            if count and habit.key in snapshot.keys:
-                key = snapshot.keys[habit.key]
-                row = _row(snapshot, key, habit.model)
-                day = moment.astimezone(UTC).date().isoformat()
-                yield Refusals(key.team, row, day, code, count)
+    day = moment.astimezone(ZoneInfo(snapshot.org.time_zone)).date().isoformat()
+    for each in DENIED:
+        count = round(each.count * _busy(moment) * chance.uniform(0, 2))
+        if count:
+            key = snapshot.keys[each.key]
+            yield Refusals(key.team, _row(snapshot, key, each.model), day, each.code, count)
 
 
 def _row(snapshot: Snapshot, key: Key, model: str) -> UsageRow:

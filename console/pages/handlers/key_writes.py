@@ -59,14 +59,13 @@ async def change(visit: Visit) -> Response:
             f"key.{action}", f"key:{entry.key.id}", _work(visit, key_id, action)
         )
     except ManageError as error:
-        filled = forms.Filled(visit.form, _for_people(error))
-        return await key_pages.page(
-            visit, key_id, filled=filled, action=action, status=error.status
-        )
+        told = forms.for_people(error)
+        refused = forms.Refused(forms.Filled(visit.form, told), told, action)
+        return await key_pages.page(visit, key_id, refused=refused)
     if isinstance(done, KeyCreated):
         return _once(visit, done, "The new key", done.previous)
     if action == "delete":
-        return go(links.with_query(f"{links.ROOT}/keys", deleted=key_id))
+        return go(links.with_query(f"{links.ROOT}/keys", done="delete"))
     return go(links.with_query(links.key(key_id), done=action))
 
 
@@ -110,16 +109,6 @@ _ACTIONS: Final[Mapping[str, Callable[[Visit, str, str | None], Any]]] = {
     "rotate": _rotate,
     "delete": _delete,
 }
-
-
-def _for_people(error: ManageError) -> ManageError:
-    # What the API says of its header is no help here.
-    if error.code != "etag_mismatch":
-        return error
-    message = (
-        "Somebody changed this since you opened the page. Look at it as it is now, and decide anew."
-    )
-    return ManageError(error.code, message)
 
 
 def _choose(visit: Visit, team: str | None) -> Response:

@@ -30,6 +30,7 @@ async def listed(visit: Visit) -> Response:
     found = await visit.in_thread(visit.services.keys.list, visit.actor, query)
     month = await visit.reading(reading.this_month(visit, "key"))
     spent = None if month is None else dict(sums.by(month, "key", sums.cost))
+    address = f"{links.ROOT}/keys"
     same = {name: chosen[name] for name in _FILTERS}
     return visit.page(
         "keys.html",
@@ -39,11 +40,9 @@ async def listed(visit: Visit) -> Response:
         chosen=chosen,
         is_filtered=any(same.values()),
         choices=_choices(visit),
-        next=links.with_query(f"{links.ROOT}/keys", **same, after=found.next)
-        if found.next
-        else None,
-        first=links.with_query(f"{links.ROOT}/keys", **same) if chosen["after"] else None,
-        done=_done(visit),
+        next=links.with_query(address, **same, after=found.next) if found.next else None,
+        first=links.with_query(address, **same) if chosen["after"] else None,
+        done=_SAID.get(visit.query("done") or ""),
     )
 
 
@@ -59,11 +58,6 @@ def _choices(visit: Visit) -> dict[str, list[str]]:
     }
 
 
-def _done(visit: Visit) -> str | None:
-    deleted = visit.query("deleted")
-    return f"{deleted} is deleted. Its usage stays on record." if deleted else None
-
-
 async def show(visit: Visit) -> Response:
     """One key."""
     return await page(visit, visit.path("key"), done=_SAID.get(visit.query("done") or ""))
@@ -72,6 +66,7 @@ async def show(visit: Visit) -> Response:
 _SAID = {
     "block": "The key is blocked: every call is refused from now on.",
     "unblock": "The key may be used again.",
+    "delete": "The key is deleted. Its usage stays on record.",
     "change": "The key is changed, and calls go by it already.",
 }
 
@@ -80,27 +75,24 @@ async def page(
     visit: Visit,
     key_id: str,
     *,
-    filled: forms.Filled | None = None,
-    action: str | None = None,
+    refused: forms.Refused | None = None,
     done: str | None = None,
-    status: int = 200,
 ) -> Response:
-    """A key's page; `filled` is the form of `action` as it was refused."""
+    """A key's page; `refused` is what one of its forms asked for."""
     find_key(visit.policy, visit.actor, "key.read", key_id)
     view = await visit.in_thread(visit.services.keys.get, visit.actor, key_id)
-    first, today = reading.span(visit)
     scopes, rows, records, calls = await asyncio.gather(
         visit.reading(visit.services.readings.key_scopes(visit.snapshot, view.id)),
         visit.reading(reading.recent(visit, "day", "key", "model", team=view.team, key=view.id)),
         records_of(visit, f"key:{view.id}"),
         calls_of_key(visit, view.id),
     )
-    spending = None if rows is None else teams.spending(rows, [], first, today)
+    spending = None if rows is None else teams.spending(rows, [], reading.span(visit))
     return visit.page(
         "key.html",
         "Keys",
         view.id,
-        status=status,
+        status=refused.error.status if refused else 200,
         key=view,
         ends=keys.ends_words(view.expires, visit.now),
         groups=scope_rows(scopes or (), keys.scope_link(view)),
@@ -108,23 +100,22 @@ async def page(
         days=reading.DAYS,
         records=records,
         calls=calls,
-        form=_form(visit, view, filled, action),
+        form=_form(visit, view, refused),
         done=done,
     )
 
 
-def _form(
-    visit: Visit, view: KeyView, filled: forms.Filled | None, action: str | None
-) -> dict[str, Any]:
+def _form(visit: Visit, view: KeyView, refused: forms.Refused | None) -> dict[str, Any]:
     bounds = above_key(visit.policy, view.team, view.project, view.env)
     offered = keys.choices(visit.snapshot, bounds)
     names = {choice.alias for choice in offered}
     # Tags, groups and patterns are kept as they are: there is no box for them.
     written = [each for each in view.allowed_models or () if each not in names]
-    values = forms.key_values(view)
+    action = refused.action if refused else None
+    as_typed = refused.filled if refused and action == "change" else None
     return {
-        "change": filled if action == "change" and filled else forms.Filled(values),
-        "refused": filled.error if filled else None,
+        "change": as_typed or forms.Filled(forms.key_values(view)),
+        "refused": refused.error if refused else None,
         "action": action,
         "models": offered,
         "selectors": written,

@@ -80,8 +80,9 @@ async def change(visit: Visit) -> Response:
     try:
         await visit.write(f"model.{action}", f"model:{alias}", _work(visit, alias, action))
     except ManageError as error:
-        filled = forms.Filled(visit.form, error)
-        return await _page(visit, alias, filled=filled, action=action, status=error.status)
+        told = forms.for_people(error)
+        refused = forms.Refused(forms.Filled(visit.form, told), told, action)
+        return await _page(visit, alias, refused=refused)
     if action == "delete":
         return go(links.with_query(f"{links.ROOT}/models", done="delete"))
     return go(links.with_query(links.model(alias), done="change"))
@@ -110,35 +111,34 @@ async def _page(
     visit: Visit,
     alias: str,
     *,
-    filled: forms.Filled | None = None,
-    action: str | None = None,
+    refused: forms.Refused | None = None,
     done: str | None = None,
-    status: int = 200,
 ) -> Response:
     find_model(visit.policy, visit.actor, "model.read", alias)
     view = await visit.in_thread(visit.services.models.get, visit.actor, alias)
-    first, today = reading.span(visit)
+    span = reading.span(visit)
     scopes, rows = await asyncio.gather(
         visit.reading(visit.services.readings.model_scopes(visit.snapshot, alias)),
         visit.reading(reading.recent(visit, "day", "team", "key", "model", model=alias)),
     )
-    month = sums.since(rows or (), today.replace(day=1))
+    month = span.month(rows or ())
     parts = [(each, n, links.team(each)) for each, n in sums.by(month, "team", sums.cost).items()]
     seen = [each for each in scopes or () if each.team is None or visit.actor.sees(each.team)]
-    values = forms.model_values(view)
+    action = refused.action if refused else None
+    as_typed = refused.filled if refused and action == "change" else None
     return visit.page(
         "model.html",
         "Models",
         alias,
-        status=status,
+        status=refused.error.status if refused else 200,
         model=view,
         row=models.row(view, None),
         groups=scope_rows(seen, _link),
-        spending=None if rows is None else teams.spending(rows, parts, first, today),
+        spending=None if rows is None else teams.spending(rows, parts, span),
         callers=models.callers(visit.actor, visit.snapshot, alias),
         days=reading.DAYS,
-        form=filled if filled and action == "change" else forms.Filled(values),
-        refused=filled.error if filled else None,
+        form=as_typed or forms.Filled(forms.model_values(view)),
+        refused=refused.error if refused else None,
         action=action,
         providers=sorted(visit.snapshot.providers),
         limits=forms.LIMITS,

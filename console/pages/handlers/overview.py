@@ -37,10 +37,9 @@ async def policy_state(visit: Visit) -> PolicyState:
 
 
 async def _figures(visit: Visit) -> overview.Figures:
-    first, today = reading.span(visit)
     scopes, rows, key_rows = await asyncio.gather(
         visit.services.readings.budgets(visit.snapshot, visit.actor.teams),
         reading.recent(visit, "day", "team", "model"),
         reading.this_month(visit, "key"),
     )
-    return overview.figures(visit.snapshot, scopes, rows, key_rows, first, today)
+    return overview.figures(visit.snapshot, scopes, rows, key_rows, reading.span(visit))

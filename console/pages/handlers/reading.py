@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 
+from console.pages.views.sums import Span
 from console.pages.visit import Visit
 from console.reads.days import today as today_of
 from console.reads.usage import Dimension, UsageQuery, UsageRow
@@ -11,10 +12,10 @@ from console.reads.usage import Dimension, UsageQuery, UsageRow
 DAYS = 30
 
 
-def span(visit: Visit) -> tuple[date, date]:
-    """The first of the days that charts show, and today."""
+def span(visit: Visit) -> Span:
+    """The days that charts show, up to today."""
     today = today_of(visit.snapshot, visit.now)
-    return today - timedelta(days=DAYS - 1), today
+    return Span(today - timedelta(days=DAYS - 1), today)
 
 
 async def recent(
@@ -26,11 +27,11 @@ async def recent(
     model: str | None = None,
 ) -> list[UsageRow]:
     """Usage of the days that charts show, and of all of this month. Raises LedgerUnavailable."""
-    first, today = span(visit)
+    shown = span(visit)
     query = UsageQuery(
         # The month may have begun before them.
-        min(first, today.replace(day=1)),
-        today,
+        min(shown.first, shown.last.replace(day=1)),
+        shown.last,
         group_by,
         team=team,
         project=project,
@@ -43,6 +44,6 @@ async def recent(
 
 async def this_month(visit: Visit, *group_by: Dimension, team: str | None = None) -> list[UsageRow]:
     """Usage of this month. Raises LedgerUnavailable."""
-    _, today = span(visit)
+    today = span(visit).last
     query = UsageQuery(today.replace(day=1), today, group_by, team=team, teams=visit.actor.teams)
     return await visit.services.readings.usage(visit.snapshot, query)

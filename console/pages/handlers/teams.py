@@ -18,13 +18,12 @@ from console.reads.live import LiveScope
 async def listed(visit: Visit) -> Response:
     """All that the actor sees."""
     visit.require("team.read")
-    first, today = reading.span(visit)
+    span = reading.span(visit)
     live, rows = await asyncio.gather(
         visit.reading(visit.services.readings.budgets(visit.snapshot, visit.actor.teams)),
         visit.reading(reading.recent(visit, "day", "team")),
     )
-    marks = marks_of(visit.snapshot)
-    shown = teams.team_rows(visit.actor, visit.snapshot, live, rows, first, today, marks)
+    shown = teams.team_rows(visit.actor, visit.snapshot, live, rows, span)
     return visit.page("teams.html", "Teams", "Teams", teams=shown, days=reading.DAYS)
 
 
@@ -33,24 +32,24 @@ async def team(visit: Visit) -> Response:
     name = visit.path("team")
     find_team(visit.policy, visit.actor, "team.read", name)
     view = await visit.in_thread(visit.services.teams.get, visit.actor, name)
-    first, today = reading.span(visit)
+    span = reading.span(visit)
     scopes, rows = await asyncio.gather(
         visit.reading(visit.services.readings.team_scopes(visit.snapshot, name)),
         visit.reading(reading.recent(visit, "day", "team", "project", "key", "model", team=name)),
     )
-    month = sums.since(rows or (), today.replace(day=1))
+    month = span.month(rows or ())
     by_project = None if rows is None else dict(sums.by(month, "project", sums.cost))
     parts = [(each, n, links.project(name, each)) for each, n in (by_project or {}).items()]
-    spending = None if rows is None else teams.spending(rows, parts, first, today)
+    spending = None if rows is None else teams.spending(rows, parts, span)
     keys = [key for key in visit.snapshot.keys.values() if key.team == name]
     return visit.page(
         "team.html",
         "Teams",
         name,
         team=view,
-        month=budget(scopes[0], today, marks_of(visit.snapshot)) if scopes else None,
+        month=budget(scopes[0], span.last, marks_of(visit.snapshot)) if scopes else None,
         limits=scope_rows([s for s in scopes or () if s.level == "team"], _no_link),
-        projects=teams.project_lines(visit.snapshot, name, scopes, by_project, today),
+        projects=teams.project_lines(visit.snapshot, name, scopes, by_project, span.last),
         keys=teams.key_lines(keys, visit.now, spending.keys if spending else None),
         spending=spending,
         days=reading.DAYS,
@@ -62,13 +61,13 @@ async def project(visit: Visit) -> Response:
     team_name, name = visit.path("team"), visit.path("project")
     find_project(visit.policy, visit.actor, "project.read", team_name, name)
     view = await visit.in_thread(visit.services.projects.get, visit.actor, team_name, name)
-    first, today = reading.span(visit)
+    span = reading.span(visit)
     read = visit.services.readings.project_scopes(visit.snapshot, team_name, name)
     use = reading.recent(visit, "day", "key", "model", team=team_name, project=name)
     scopes, rows = await asyncio.gather(visit.reading(read), visit.reading(use))
-    month = sums.since(rows or (), today.replace(day=1))
+    month = span.month(rows or ())
     parts = [(each, n, links.key(each)) for each, n in sums.by(month, "key", sums.cost).items()]
-    spending = None if rows is None else teams.spending(rows, parts, first, today)
+    spending = None if rows is None else teams.spending(rows, parts, span)
     keys = [
         key for key in visit.snapshot.keys.values() if (key.team, key.project) == (team_name, name)
     ]
@@ -78,7 +77,7 @@ async def project(visit: Visit) -> Response:
         "Teams",
         name,
         project=view,
-        month=budget(own[0], today, marks_of(visit.snapshot)) if own else None,
+        month=budget(own[0], span.last, marks_of(visit.snapshot)) if own else None,
         limits=scope_rows(own, _no_link),
         keys=teams.key_lines(keys, visit.now, spending.keys if spending else None),
         spending=spending,

@@ -17,8 +17,8 @@ from tollhouse.policy.management import Role
 
 async def listed(visit: Visit) -> Response:
     """All of them, and the form for a new one."""
-    deleted = visit.query("deleted")
-    done = f"{deleted} is deleted: it opens nothing any more." if deleted else None
+    is_deleted = visit.query("done") == "delete"
+    done = "The token is deleted: it opens nothing any more." if is_deleted else None
     return await _page(visit, forms.Filled({"role": ["viewer"], "expires": ["90d"]}), done=done)
 
 
@@ -46,7 +46,7 @@ async def delete(visit: Visit) -> Response:
         await visit.write("token.delete", f"token:{token_id}", work)
     except ManageError as error:
         return await _page(visit, forms.Filled({}, error), status=error.status)
-    return go(links.with_query(f"{links.ROOT}/tokens", deleted=token_id))
+    return go(links.with_query(f"{links.ROOT}/tokens", done="delete"))
 
 
 def _creating(visit: Visit, asked: TokenCreate) -> Callable[[], Any]:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from console.pages.handlers.reading import span
 from console.pages.views import usage
 from console.pages.views.links import with_query
+from console.pages.views.sums import Span
 from console.pages.visit import Visit
 from console.problems import ManageError
 from console.reads.usage import DIMENSIONS, Dimension, UsageQuery, UsageRow
@@ -25,10 +26,11 @@ async def show(visit: Visit) -> Response:
     chosen = usage.chosen({name: visit.query(name) for name in ("group_by", "from", "to", *_NAMES)})
     first, last = _days(visit, chosen)
     try:
-        asked, by_day = _query(visit, chosen, first, last), None
+        asked = _query(visit, chosen, first, last)
     except ManageError as wrong:
         # What can be shown is shown, beside what is wrong.
-        error, (first, last) = wrong, span(visit)
+        error, shown = wrong, span(visit)
+        first, last = shown.first, shown.last
         asked = UsageQuery(first, last, ("team",), teams=visit.actor.teams)
     rows = await visit.reading(visit.services.readings.usage(visit.snapshot, asked))
     by_day = await visit.reading(_by_day(visit, asked))
@@ -40,11 +42,11 @@ async def show(visit: Visit) -> Response:
         error=error,
         dimensions=usage.DIMENSION_WORDS,
         table=None if rows is None else usage.table(rows, asked.dimensions),
-        charts=None if by_day is None else usage.charts(by_day, first, last),
+        charts=None if by_day is None else usage.charts(by_day, Span(first, last)),
         teams=[name for name in sorted(visit.snapshot.teams) if visit.actor.sees(name)],
         models=sorted(visit.snapshot.aliases),
         csv=_csv(asked),
-        months=usage.months(span(visit)[1]),
+        months=usage.months(span(visit).last),
     )
 
 
@@ -55,7 +57,7 @@ async def _by_day(visit: Visit, asked: UsageQuery) -> list[UsageRow]:
 
 
 def _days(visit: Visit, chosen: dict[str, str]) -> tuple[date, date]:
-    _, today = span(visit)
+    today = span(visit).last
     last = usage.day(chosen["to"]) or today
     return usage.day(chosen["from"]) or min(today.replace(day=1), last), last
 

@@ -93,12 +93,12 @@ def call_lines(lines: Iterable[ErrorLine]) -> list[CallLine]:
         CallLine(
             time=line.time,
             when=when(line.time),
-            key=line.key or "–",
-            model=line.model or "–",
+            key=line.key or numbers.NOTHING,
+            model=line.model or numbers.NOTHING,
             decision=line.code,
             status=line.status,
             message=line.message,
-            request_id=line.request_id or "–",
+            request_id=line.request_id or numbers.NOTHING,
         )
         for line in lines
     ]

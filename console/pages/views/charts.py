@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-WIDTH: Final = 720
-HEIGHT: Final = 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 12, 24
+WIDTH: Final = 520
+HEIGHT: Final = 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 24, 10, 24
 _STEPS: Final = 4
-_NICE: Final = (1, 2, 2.5, 4, 5, 8, 10)
-_MOST_LABELS: Final = 8
+_NICE: Final = (1, 2, 4, 6, 8, 10)
+_MOST_LABELS: Final = 7
 _THINNEST: Final = 1.5
 
 
@@ -98,12 +98,9 @@ def nice_ceiling(amount: int) -> int:
     if amount <= _STEPS:
         return _STEPS
     # Whole numbers throughout: floats cannot hold amounts of nano-dollars beyond 2**53.
-    scale = 10 ** (len(str(amount)) - 1)
-    for nice in _NICE:
-        found = scale * int(nice * 2) // 2
-        if found >= amount and found % _STEPS == 0:
-            return found
-    return scale * 20
+    scale: int = 10 ** (len(str(amount)) - 1)
+    found = (scale * nice for nice in _NICE)
+    return next(each for each in found if each >= amount and each % _STEPS == 0)
 
 
 def _bars(points: Sequence[Point], top: int, words: Callable[[int], str]) -> list[Bar]:

@@ -60,6 +60,15 @@ class Filled:
         return self.error.message if param == name or param.startswith(f"{name}.") else None
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a form of a page asked for, and why it was not done. `action`: which of its forms."""
+
+    filled: Filled
+    error: ManageError
+    action: str
+
+
 def text(posted: Posted, name: str) -> str | None:
     """None where nothing was typed."""
     return (posted.get(name) or [""])[0].strip() or None
@@ -207,6 +216,16 @@ def token_create(posted: Posted) -> dict[str, Any]:
             "expires": expires(posted),
         }
     )
+
+
+def for_people(error: ManageError) -> ManageError:
+    """What the API says of its header is no help beside a form."""
+    if error.code != "etag_mismatch":
+        return error
+    message = (
+        "Somebody changed this since you opened the page. Look at it as it is now, and decide anew."
+    )
+    return ManageError(error.code, message)
 
 
 def _limit(name: str, typed: str | None) -> int | str | None:

@@ -104,7 +104,7 @@ def limit_row(limit: LiveLimit, marks: Sequence[int] = ()) -> LimitRow:
         field=limit.name,
         gauge=gauge(limit.used, limit.reserved, limit.limit, marks),
         used=words(limit.used),
-        reserved=words(limit.reserved) if limit.reserved else "–",
+        reserved=words(limit.reserved) if limit.reserved else numbers.NOTHING,
         left=words(limit.left),
         limit=words(limit.limit),
         resets=_resets(limit),
@@ -135,7 +135,7 @@ def scope_rows(
 def _resets(limit: LiveLimit) -> str:
     if limit.resets_in_seconds is not None:
         return f"in {numbers.duration(limit.resets_in_seconds)}"
-    return "when calls end" if limit.unit == "calls" else "–"
+    return "when calls end" if limit.unit == "calls" else numbers.NOTHING
 
 
 def _share(part: int, whole: int) -> float:

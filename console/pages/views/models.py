@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
 
 from console.actors import Actor
 from console.pages.views import links, numbers
 from console.shapes.models import ModelView
 from tollhouse.money import usd_to_nano
 from tollhouse.policy.compiled import Snapshot
+
+_SOURCES: Final = {
+    "policy": "stated in the policy",
+    "genai-prices": "public price list",
+    None: "unknown",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +50,21 @@ def rows(views: Iterable[ModelView], spent: Mapping[str, int] | None) -> list[Mo
 
 
 def row(view: ModelView, spent: int | None) -> ModelRow:
-    """As the policy says it."""
-    price = view.price_per_million
-    sources = {
-        "policy": "stated in the policy",
-        "genai-prices": "public price list",
-        None: "unknown",
-    }
-    amounts = (None,) * 3 if price is None else (price.input, price.output, price.cached_input)
-    words = ["–" if each is None else numbers.per_million(usd_to_nano(each)) for each in amounts]
-    if "chat/completions" not in view.endpoints:
-        words[1] = words[2] = "–"
-    return ModelRow(view, links.model(view.alias), *words, sources[view.price_source], spent)
+    """As the policy says it. Embeddings have no output, and nothing of them is cached."""
+    price, talks = view.price_per_million, "chat/completions" in view.endpoints
+    return ModelRow(
+        view=view,
+        href=links.model(view.alias),
+        input=_price(price.input if price else None),
+        output=_price(price.output if price and talks else None),
+        cached=_price(price.cached_input if price and talks else None),
+        source=_SOURCES[view.price_source],
+        spent=spent,
+    )
+
+
+def _price(amount: Decimal | int | None) -> str:
+    return numbers.NOTHING if amount is None else numbers.per_million(usd_to_nano(amount))
 
 
 def callers(actor: Actor, snapshot: Snapshot, alias: str) -> list[Caller]:

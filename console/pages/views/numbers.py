@@ -7,6 +7,9 @@ from typing import Final
 
 from tollhouse.money import NANO_PER_USD, format_usd
 
+NOTHING: Final = "\N{EN DASH}"
+"""Where there is no number to show."""
+_MINUS: Final = "\N{MINUS SIGN}"
 _CENT: Final = NANO_PER_USD // 100
 _TENTH_OF_MILLI: Final = NANO_PER_USD // 10_000
 _SCALES: Final = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
@@ -16,7 +19,7 @@ _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 def usd(nano: int) -> str:
     """ "$1,234.50": to the cent; below a cent to four decimals, so that small is not nothing."""
     if nano < 0:
-        return f"−{usd(-nano)}"
+        return f"{_MINUS}{usd(-nano)}"
     if nano == 0 or nano >= _CENT:
         cents = (nano + _CENT // 2) // _CENT
         return f"${cents // 100:,}.{cents % 100:02}"
@@ -111,6 +114,8 @@ def plural(number: int, noun: str) -> str:
 
 
 def _largest(seconds: float) -> str:
+    if seconds >= 2 * 365 * _DAY:
+        return f"{int(seconds // (365.25 * _DAY))} years"
     parts = duration(seconds).split(" ")
     return " ".join(parts[:2])
 

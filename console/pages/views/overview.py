@@ -12,6 +12,7 @@ from console.actors import Actor
 from console.pages.views import links, numbers, sums
 from console.pages.views.charts import BarChart, Ranked, ranked
 from console.pages.views.gauges import MARKS, Gauge, gauge
+from console.pages.views.sums import Span
 from console.reads.live import LiveScope
 from console.reads.spikes import Spike, spikes
 from console.reads.usage import UsageRow
@@ -94,12 +95,11 @@ def figures(
     scopes: Sequence[LiveScope],
     rows: Sequence[UsageRow],
     key_rows: Sequence[UsageRow],
-    first: date,
-    today: date,
+    span: Span,
 ) -> Figures:
-    """`rows` are by day, team and model from `first` on; `key_rows` the month's, by key."""
+    """`rows` are by day, team and model from `span` on; `key_rows` the month's, by key."""
     marks = marks_of(snapshot)
-    month = sums.since(rows, today.replace(day=1))
+    today, month = span.last, span.month(rows)
     budgets = [budget(scope, today, marks) for scope in scopes]
     teams = [each for each, scope in zip(budgets, scopes, strict=True) if scope.level == "team"]
     whole = next((b for b, s in zip(budgets, scopes, strict=True) if s.level == "org"), None)
@@ -107,8 +107,8 @@ def figures(
         totals=_totals(month, today),
         whole=whole,
         teams=sorted(teams, key=_urgency),
-        spend=sums.spend_chart("spend", rows, first, today),
-        requests=sums.request_chart("requests", rows, first, today),
+        spend=sums.spend_chart("spend", rows, span),
+        requests=sums.request_chart("requests", rows, span),
         refusals=ranked(
             [(code, number, None) for code, number in sums.refusals_by_code(rows).items()],
             numbers.count,

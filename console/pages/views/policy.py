@@ -57,7 +57,11 @@ class Group:
 Made = Mapping[str, Any]
 """A record of the audit log."""
 
-_WORDS = {"wider": ("+", "widens"), "narrower": ("−", "narrows"), "other": ("~", "changes")}
+_WORDS = {
+    "wider": ("+", "widens"),
+    "narrower": ("\N{MINUS SIGN}", "narrows"),
+    "other": ("~", "changes"),
+}
 
 
 def state_of_policy(
@@ -111,7 +115,7 @@ def _who(record: Mapping[str, Any] | None) -> str | None:
     if record is None:
         return None
     actor = record.get("actor")
-    return str(actor["id"]) if actor else "a hand edit"
+    return str(actor["id"]) if actor else "the files"
 
 
 def _what(record: Mapping[str, Any] | None) -> str | None:

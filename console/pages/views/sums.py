@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from console.pages.views import numbers
@@ -17,6 +18,24 @@ def by(rows: Iterable[UsageRow], name: str, amount: Callable[[UsageRow], int]) -
     for row in rows:
         sums[getattr(row, name) or ""] += amount(row)
     return sums
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The days that charts show, both inclusive."""
+
+    first: date
+    last: date
+
+    @property
+    def days(self) -> list[str]:
+        """Every day, ISO."""
+        count = (self.last - self.first).days + 1
+        return [(self.first + timedelta(days=each)).isoformat() for each in range(count)]
+
+    def month(self, rows: Iterable[UsageRow]) -> list[UsageRow]:
+        """The rows of the last day's month."""
+        return since(rows, self.last.replace(day=1))
 
 
 def cost(row: UsageRow) -> int:
@@ -42,35 +61,26 @@ def refusals_by_code(rows: Iterable[UsageRow]) -> Counter[str]:
     return sums
 
 
-def days(first: date, last: date) -> list[str]:
-    """Every day, ISO."""
-    return [(first + timedelta(days=each)).isoformat() for each in range((last - first).days + 1)]
-
-
 def since(rows: Iterable[UsageRow], first: date) -> list[UsageRow]:
     """The rows of that day and later."""
     return [row for row in rows if (row.day or "") >= first.isoformat()]
 
 
-def spend_chart(id: str, rows: Sequence[UsageRow], first: date, last: date) -> BarChart:
+def spend_chart(id: str, rows: Sequence[UsageRow], span: Span) -> BarChart:
     """USD by day."""
     amounts = by(rows, "day", cost)
-    return bar_chart(
-        id, "Spend a day", points(amounts, first, last), numbers.usd, numbers.usd_short
-    )
+    return bar_chart(id, "Spend a day", points(amounts, span), numbers.usd, numbers.usd_short)
 
 
-def request_chart(id: str, rows: Sequence[UsageRow], first: date, last: date) -> BarChart:
+def request_chart(id: str, rows: Sequence[UsageRow], span: Span) -> BarChart:
     """Requests by day."""
     amounts = by(rows, "day", requests)
-    return bar_chart(
-        id, "Requests a day", points(amounts, first, last), numbers.count, numbers.short
-    )
+    return bar_chart(id, "Requests a day", points(amounts, span), numbers.count, numbers.short)
 
 
-def points(amounts: Counter[str], first: date, last: date) -> list[Point]:
+def points(amounts: Counter[str], span: Span) -> list[Point]:
     """A bar for each day, also for those without use."""
-    return [Point(numbers.day_words(day), _full(day), amounts[day]) for day in days(first, last)]
+    return [Point(numbers.day_words(day), _full(day), amounts[day]) for day in span.days]
 
 
 def _full(day: str) -> str:

@@ -10,10 +10,11 @@ from datetime import date
 from console.actors import Actor
 from console.pages.views import links, numbers, sums
 from console.pages.views.charts import Bar, BarChart, Ranked, ranked, sparkline
-from console.pages.views.overview import Budget, budget
+from console.pages.views.overview import Budget, budget, marks_of
+from console.pages.views.sums import Span
 from console.reads.live import LiveScope
 from console.reads.usage import UsageRow
-from tollhouse.policy.compiled import Key, Snapshot
+from tollhouse.policy.compiled import Key, Snapshot, Team
 from tollhouse.policy.lifetimes import KeyState, state_of
 
 
@@ -74,35 +75,25 @@ def team_rows(
     snapshot: Snapshot,
     scopes: Sequence[LiveScope] | None,
     rows: Sequence[UsageRow] | None,
-    first: date,
-    today: date,
-    marks: Sequence[int],
+    span: Span,
 ) -> list[TeamRow]:
-    """By name; `rows` are by day and team from `first` on."""
-    budgets = {each.name: budget(each, today, marks) for each in scopes or () if each.team}
+    """By name; `rows` are by day and team."""
+    marks = marks_of(snapshot)
+    budgets = {each.name: budget(each, span.last, marks) for each in scopes or () if each.team}
     keys = Counter(key.team for key in snapshot.keys.values())
-    return [
-        _team_row(name, snapshot, keys[name], budgets.get(name), rows or (), first, today)
-        for name in sorted(snapshot.teams)
-        if actor.sees(name)
-    ]
+    costs = Counter({(row.team, row.day): row.cost for row in rows or ()})
+    found = []
+    for name, team in sorted(snapshot.teams.items()):
+        if actor.sees(name):
+            amounts = [costs[name, day] for day in span.days]
+            found.append(_team_row(team, keys[name], budgets.get(name), amounts))
+    return found
 
 
-def _team_row(
-    name: str,
-    snapshot: Snapshot,
-    keys: int,
-    month: Budget | None,
-    rows: Iterable[UsageRow],
-    first: date,
-    today: date,
-) -> TeamRow:
-    costs = sums.by((row for row in rows if row.team == name), "day", sums.cost)
-    amounts = [costs[day] for day in sums.days(first, today)]
-    team = snapshot.teams[name]
+def _team_row(team: Team, keys: int, month: Budget | None, amounts: Sequence[int]) -> TeamRow:
     return TeamRow(
-        name=name,
-        href=links.team(name),
+        name=team.name,
+        href=links.team(team.name),
         owner=team.owner,
         projects=len(team.projects),
         keys=keys,
@@ -113,16 +104,17 @@ def _team_row(
 
 
 def spending(
-    rows: Sequence[UsageRow], parts: Sequence[tuple[str, int, str | None]], first: date, today: date
+    rows: Sequence[UsageRow], parts: Sequence[tuple[str, int, str | None]], span: Span
 ) -> Spending:
-    """`rows` are by day, key, project and model from `first` on."""
-    month = sums.since(rows, today.replace(day=1))
-    shown = sums.since(rows, first)
+    """`rows` are by day, key, project and model from `span` on, or from the month's
+    first day; `parts` are what the month went into."""
+    month = span.month(rows)
+    shown = sums.since(rows, span.first)
     models = sums.by(month, "model", sums.cost)
     refused = sums.refusals_by_code(shown)
     return Spending(
-        chart=sums.spend_chart("spend", shown, first, today),
-        requests=sums.request_chart("requests", shown, first, today),
+        chart=sums.spend_chart("spend", shown, span),
+        requests=sums.request_chart("requests", shown, span),
         parts=ranked(parts, numbers.usd),
         models=ranked([(name, n, links.model(name)) for name, n in models.items()], numbers.usd),
         keys=dict(sums.by(month, "key", sums.cost)),

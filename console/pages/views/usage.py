@@ -9,6 +9,7 @@ from typing import Final
 
 from console.pages.views import links, numbers, sums
 from console.pages.views.charts import BarChart
+from console.pages.views.sums import Span
 from console.reads.usage import Dimension, UsageRow, total
 
 MOST_DAYS: Final = 400
@@ -88,11 +89,11 @@ def table(rows: Sequence[UsageRow], dimensions: Sequence[Dimension]) -> Table:
     )
 
 
-def charts(rows: Sequence[UsageRow], first: date, last: date) -> list[BarChart]:
+def charts(rows: Sequence[UsageRow], span: Span) -> list[BarChart]:
     """Spend and requests by day."""
     return [
-        sums.spend_chart("spend", rows, first, last),
-        sums.request_chart("requests", rows, first, last),
+        sums.spend_chart("spend", rows, span),
+        sums.request_chart("requests", rows, span),
     ]
 
 
