@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query, Response
 from console.api.callers import Asker, Caller
 from console.api.http import HEADERS, ExactRoute, answer, refusals
 from console.audit.errors import Unreadable
+from console.audit.filters import CallFilters
 from console.audit.search import recent_errors
 from console.problems import ManageError
 from console.reads.days import this_month
@@ -101,8 +102,12 @@ def _lines(asker: Caller, query: ErrorQueryShape, asked: UsageQuery) -> list[Err
             since=_midnight(asked.first, zone),
             until=_midnight(asked.last + timedelta(days=1), zone),
             teams=visible,
-            key=query.key,
-            code=query.code,
+            filters=CallFilters(
+                key=query.key,
+                project=query.project,
+                model=query.model,
+                decision=query.code,
+            ),
             limit=query.limit,
         )
     except (LogError, OSError, Unreadable) as error:

@@ -92,17 +92,19 @@ class ErrorLine(Shape):
     """One call that did not go well, from the access log; never a key or a prompt."""
 
     time: str
-    request_id: str | None
-    status: int
+    status: int | None
     code: str
     """Its decision code."""
-    message: str | None
+    reason: str | None
     """What the caller was told, as far as the log has it."""
     team: str | None
     project: str | None
     key: str | None
     model: str | None
     env: str | None
+    provider: str | None
+    path: str | None
+    request_id: str | None
     client_address: str | None
 
 

@@ -14,6 +14,7 @@ PACKAGES = ("authz_service", "console", "ratelimit_service", "tollhouse")
 
 # Each module named with why it may look.
 READS_THE_ENVIRONMENT = {
+    "console/options.py",  # REDIS_URL
     "console/secrets.py",  # the secrets that the console itself uses: where the policy says
     "ratelimit_service/__main__.py",  # REDIS_URL
     "tollhouse/bundles/store.py",  # REDIS_URL

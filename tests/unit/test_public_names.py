@@ -21,7 +21,7 @@ TEXT = (ENVOY_DIR / "envoy.yaml").read_text()
 MANAGER = yaml.safe_load(TEXT)["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][
     0
 ]["typed_config"]
-FILTERS = {one["name"]: one["typed_config"] for one in MANAGER["http_filters"]}
+FILTERS = {one["name"]: one.get("typed_config", {}) for one in MANAGER["http_filters"]}
 LOGS = {one["name"]: one["typed_config"] for one in MANAGER["access_log"]}
 LUA = {path.name: path.read_text() for path in sorted((ENVOY_DIR / "lua").glob("*.lua"))}
 
@@ -38,6 +38,10 @@ def test_the_names_that_dashboards_and_clients_build_on_stay() -> None:
         "REWRITTEN_HEADER": "x-tollhouse-rewritten",
         "ANSWERED_HEADER": "x-tollhouse-answered-by",
         "POLICY_HEADER": "x-tollhouse-policy",
+        "MANAGE_PATH": "/manage",
+        "CLIENT_ADDRESS_HEADER": "x-tollhouse-client-address",
+        "IDENTITY_HEADER": "x-tollhouse-identity",
+        "SIGN_ON_COOKIE": "tollhouse_sso",
         "GRANT_DESCRIPTORS": ("key_id", "alias", "policy_version"),
         "REQUEST_DESCRIPTORS": (
             "endpoint",
@@ -147,7 +151,7 @@ def test_a_header_of_ours_is_dropped_when_a_client_sends_it() -> None:
     ]
     named = {value for name, value in vars(contract).items() if name.endswith("_HEADER")}
     ours = named - {contract.REQUEST_ID_HEADER}
-    assert len(ours) == 5
+    assert len(ours) == 7
     assert all(header.startswith(prefix) for header in ours)
 
 
@@ -158,7 +162,9 @@ def test_lua_reads_the_bodies_of_the_endpoints_of_the_contract() -> None:
 
 def test_the_names_of_routes_and_clusters_are_the_providers(tmp_path: Path) -> None:
     snapshot = load_snapshot(write_tree(tmp_path))
-    configuration = routes.route_configuration([*snapshot.providers.values()], snapshot.org)
+    configuration = routes.route_configuration(
+        [*snapshot.providers.values()], snapshot.org, manage=False
+    )
     route, catch_all = configuration.virtual_hosts[0].routes
     assert (route.name, route.route.cluster) == ("provider.openai", "provider.openai")
     [header] = route.match.headers

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from console.audit.errors import Unreadable
-from console.audit.filters import ActionFilters
+from console.audit.filters import ActionFilters, CallFilters
 from console.audit.search import recent_errors, search_audit
 from console.pages.views.audit import CallLine, RecordLine, call_lines, record_line
 from console.pages.visit import Visit
@@ -43,7 +43,7 @@ async def calls_of_key(visit: Visit, key: str) -> list[CallLine] | None:
     since = datetime.fromtimestamp(visit.now, UTC) - timedelta(days=_DAYS)
 
     def read() -> list[CallLine]:
-        return call_lines(recent_errors(patterns, since=since, key=key, limit=_MOST))
+        return call_lines(recent_errors(patterns, since=since, filters=CallFilters(key=key), limit=_MOST))
 
     try:
         return await visit.in_thread(read)

@@ -50,7 +50,7 @@ class CallLine:
     key: str
     model: str
     decision: str
-    status: int
+    status: int | None
     message: str | None
     request_id: str
 
@@ -97,7 +97,7 @@ def call_lines(lines: Iterable[ErrorLine]) -> list[CallLine]:
             model=line.model or numbers.NOTHING,
             decision=line.code,
             status=line.status,
-            message=line.message,
+            message=line.reason,
             request_id=line.request_id or numbers.NOTHING,
         )
         for line in lines
