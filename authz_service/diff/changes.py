@@ -13,6 +13,7 @@ Direction = Literal["narrower", "wider", "other"]
 Level = Literal["all", "each", "named"]
 
 EVERYONE, MODELS, PROVIDERS = "everyone", "models", "providers"
+MANAGEMENT = "management"
 """Groups beside those of the teams, which have the team's name."""
 
 # Groups are told from teams by this: a team's name may be "models".
@@ -24,7 +25,7 @@ ACCESS_LOST, ACCESS_GAINED, LIMIT, SETTING = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One sentence. `group` is `EVERYONE`, `MODELS`, `PROVIDERS` or "team NAME"."""
+    """One sentence. `group` is `EVERYONE`, `MODELS`, `PROVIDERS`, `MANAGEMENT` or "team NAME"."""
 
     group: str
     rank: int

@@ -5,9 +5,10 @@ What nobody's call can feel is no change: comments, the order of lists, descript
 
 from __future__ import annotations
 
-from authz_service.diff.changes import EVERYONE, MODELS, PROVIDERS, Change
+from authz_service.diff.changes import EVERYONE, MANAGEMENT, MODELS, PROVIDERS, Change
 from authz_service.diff.keys import key_changes
 from authz_service.diff.limits import limit_changes
+from authz_service.diff.management import management_changes
 from authz_service.diff.settings import (
     model_changes,
     org_changes,
@@ -18,7 +19,8 @@ from tollhouse.policy.compiled import Snapshot
 
 
 def compare(old: Snapshot, new: Snapshot) -> list[tuple[str, list[Change]]]:
-    """The changes by group, the most important first: everyone, teams, models, providers."""
+    """The changes by group, the most important first: management, everyone, teams, models,
+    providers."""
     groups: dict[str, list[Change]] = {}
     for change in _changes(old, new):
         groups.setdefault(change.group, []).append(change)
@@ -35,10 +37,11 @@ def _changes(old: Snapshot, new: Snapshot) -> list[Change]:
         *org_changes(old.org, new.org),
         *model_changes(old, new),
         *provider_changes(old, new),
+        *management_changes(old.management, new.management),
     ]
 
 
 def _importance(group: tuple[str, list[Change]]) -> tuple[int, int, str]:
     name, changes = group
-    place = {EVERYONE: 0, MODELS: 2, PROVIDERS: 3}.get(name, 1)
+    place = {MANAGEMENT: 0, EVERYONE: 1, MODELS: 3, PROVIDERS: 4}.get(name, 2)
     return (place, changes[0].rank, name)

@@ -43,7 +43,9 @@ async def calls_of_key(visit: Visit, key: str) -> list[CallLine] | None:
     since = datetime.fromtimestamp(visit.now, UTC) - timedelta(days=_DAYS)
 
     def read() -> list[CallLine]:
-        return call_lines(recent_errors(patterns, since=since, filters=CallFilters(key=key), limit=_MOST))
+        return call_lines(
+            recent_errors(patterns, since=since, filters=CallFilters(key=key), limit=_MOST)
+        )
 
     try:
         return await visit.in_thread(read)
