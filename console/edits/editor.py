@@ -29,8 +29,8 @@ class Change:
 
     `action` is such as key.create, `target` the id, team, team/project or alias. `before` and
     `after` are its definition, hashes shortened; None: it was, or is, not there. `command` is what
-    to run in a checkout where the directory is read-only: of what mints a key, which a patch of
-    would give to nobody.
+    to run in a checkout where the directory is read-only: of what mints a key, which a patch
+    would give to nobody; `remainder` is YAML that the command has no words for.
     """
 
     action: str
@@ -39,6 +39,7 @@ class Change:
     before: Data | None = None
     after: Data | None = None
     command: str | None = None
+    remainder: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -147,11 +148,19 @@ class PolicyEditor:
         except EditError as wrong:
             return refusal_of(wrong)
         if change.command is not None:
-            message = f"{error}. In a checkout of it run: {change.command}"
-            return ManageError("policy_read_only", message, details={"command": change.command})
+            return _by_command(change, error)
         message = (
             f"{error}. details.patch is the change: git apply --directory=DIR in your checkout,"
             " DIR being where the policy is in it, or patch -p1 inside it"
         )
         details = {"patch": diffs.patch(planned.rewrites)}
         return ManageError("policy_read_only", message, details=details)
+
+
+def _by_command(change: Change, error: ReadOnlyError) -> ManageError:
+    message = f"{error}. In a checkout of it run: {change.command}"
+    details = {"command": change.command}
+    if change.remainder:
+        message += "; then add details.then to the key"
+        details["then"] = change.remainder
+    return ManageError("policy_read_only", message, details=details)

@@ -23,6 +23,7 @@ from console.shapes.base import KeyId
 from console.shapes.keys import KeyCreate
 from tollhouse.keyring.places import home_of, homes_of
 from tollhouse.policy.documents import Path
+from tollhouse.policy.editing import written
 from tollhouse.policy.editing.draft import Draft
 from tollhouse.policy.editing.errors import EditError
 
@@ -48,6 +49,7 @@ def mint(  # noqa: PLR0913, PLR0917 - the draft, who, and what was asked
         team,
         after=redacted(key),
         command=_command(team, project, key),
+        remainder=_remainder(key),
         warnings=_warnings(policy, team, project, key),
     )
 
@@ -121,12 +123,27 @@ def _warnings(policy: Policy, team: str, project: str, key: Data) -> tuple[str, 
 
 
 def _command(team: str, project: str, key: Data) -> str:
-    """As far as the command goes; the rest is an edit of a file."""
+    """As far as the command goes."""
     words = ["tollhouse", "keys", "new", key["id"], "--team", team, "--project", project]
     words += ["--env", key["env"]] if "env" in key else []
-    words += ["--expires", str(key["expires"])] if "expires" in key else []
+    words += ["--expires", written.flow(key["expires"])] if "expires" in key else []
     if key.get("allowed_models"):
         words += ["--allowed-models", ",".join(key["allowed_models"])]
     if "owner" in key.get("metadata", {}):
         words += ["--owner", str(key["metadata"]["owner"])]
     return shlex.join(words)
+
+
+def _remainder(key: Data) -> str:
+    """What the command has no words for, as lines of the key."""
+    said = (
+        "id",
+        "sha256",
+        "env",
+        "expires",
+        *(("allowed_models",) if key.get("allowed_models") else ()),
+    )
+    rest = {name: value for name, value in key.items() if name not in said}
+    metadata = {name: value for name, value in rest.pop("metadata", {}).items() if name != "owner"}
+    rest |= {"metadata": metadata} if metadata else {}
+    return "\n".join(written.block(rest)) if rest else ""

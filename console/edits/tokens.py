@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from datetime import datetime
 
@@ -18,6 +19,7 @@ from console.problems import ManageError
 from console.shapes.base import Deleted
 from console.shapes.tokens import TokenCreate, TokenCreated, TokenList
 from tollhouse import keys as key_material
+from tollhouse.policy.editing import written
 from tollhouse.policy.editing.draft import Draft
 from tollhouse.policy.problems import suggestion
 
@@ -46,7 +48,7 @@ class Tokens:
             _require_scope(policy, asked)
             data = _written(policy, asked, key_material.sha256_hex(token), now)
             draft.append(policy.management_document.file, ("tokens",), data)
-            return Change("token.create", asked.id, after=redacted(data), command=_command(asked))
+            return Change("token.create", asked.id, after=redacted(data), command=_command(data))
 
         edited = self._editor.edit(actor, edit)
         view = token_view(edited.policy, asked.id, now.timestamp(), edited.warnings)
@@ -105,5 +107,8 @@ def _require_scope(policy: Policy, asked: TokenCreate) -> None:
         raise ManageError("invalid_request", wrong, param="teams")
 
 
-def _command(asked: TokenCreate) -> str:
-    return f"tollhouse tokens new {asked.id} --role {asked.role}"
+def _command(data: Data) -> str:
+    words = ["tollhouse", "tokens", "new", data["id"], "--role", data["role"]]
+    words += ["--teams", ",".join(data["teams"])] if "teams" in data else []
+    words += ["--expires", written.flow(data["expires"])] if "expires" in data else []
+    return shlex.join(words)

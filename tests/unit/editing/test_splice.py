@@ -197,9 +197,8 @@ def test_any_value_of_the_example_can_be_set_and_removed_alone(file: Path) -> No
 
 def test_what_gets_too_long_for_a_line_goes_below_its_key_as_it_was_written() -> None:
     flow = (
-        "org:\n  x: 1\nkeys:\n  - id: a\n"
-        "    limits: {requests_per_minute: 60,  tokens_per_minute: 200_000,"
-        " monthly_spend_usd: 2.50}  # why\n"
+        "org:\n  x: 1\nkeys:\n  - id: a\n    limits: {requests_per_minute: 60,  "
+        "tokens_per_minute: 200_000, monthly_spend_usd: 2.50}  # why\n"
     )
     assert splice.set_value(flow, ("keys", 0, "limits", "daily_spend_usd"), 3) == (
         "org:\n  x: 1\nkeys:\n  - id: a\n    limits:  # why\n      requests_per_minute: 60\n"

@@ -20,6 +20,7 @@ from tollhouse.policy.editing.draft import LOCK_FILE
 from tollhouse.policy.editing.errors import MeanwhileError
 from tollhouse.policy.editing.replacing import Rewrite
 
+ROOT = Path(__file__).resolve().parents[4]
 PROCESSES, THREADS, EDITS = 5, 4, 5
 CREATE = KeyCreate(team="web", project="site", env="prod")
 
@@ -46,7 +47,7 @@ def write(directory: Path, name: str) -> None:
 def test_twenty_writers_in_threads_and_processes_lose_no_update(directory: Path) -> None:
     begun = time.monotonic()
     writers = [
-        subprocess.Popen([sys.executable, "-c", _WRITER, str(directory), str(number)])
+        subprocess.Popen([sys.executable, "-c", _WRITER, str(directory), str(number)], cwd=ROOT)
         for number in range(PROCESSES)
     ]
     assert [writer.wait(timeout=300) for writer in writers] == [0] * PROCESSES
@@ -89,7 +90,8 @@ class Editor(threading.Thread):
                 self.saved += 1
             else:
                 self.conflicts += 1
-            time.sleep(0.01)
+            # Now and then they think, or on a slow machine no edit would ever come between.
+            time.sleep(0.01 * (self.saved % 12))
 
 
 def test_an_editor_that_saves_all_the_time_loses_nothing_and_neither_do_edits(

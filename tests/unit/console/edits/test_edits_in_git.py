@@ -16,6 +16,7 @@ from console.edits.teams import Teams
 from console.problems import ManageError
 from console.shapes.keys import KeyBlock, KeyCreate, KeyPatch, KeyRotate
 from console.shapes.levels import TeamCreate, TeamPatch
+from console.shapes.reading import read_fields
 from console.shapes.tokens import TokenCreate
 from tests.unit.console.edits.builders import ADMIN, Managed
 
@@ -172,8 +173,10 @@ def test_what_mints_is_a_command_to_run_in_a_checkout(managed: Managed) -> None:
             "tollhouse keys rotate web-1 --overlap 1d",
         ),
         (
-            lambda: managed.tokens.create(ADMIN, TokenCreate(id="new", role="viewer")),
-            "tollhouse tokens new new --role viewer",
+            lambda: managed.tokens.create(
+                ADMIN, TokenCreate(id="new", role="viewer", teams=["web", "ops"], expires="1d")
+            ),
+            "tollhouse tokens new new --role viewer --teams web,ops --expires 2026-11-29T12:00:00Z",
         ),
     ]:
         error = refused(work)
@@ -192,3 +195,21 @@ def test_what_would_be_refused_is_refused_as_such_in_a_read_only_directory_too(
     before = files()
     refused(lambda: managed.keys.patch(ADMIN, "web-1", KeyPatch(expires="30d")))
     assert files() == before
+
+
+def test_what_the_command_has_no_words_for_is_said_beside_it(managed: Managed) -> None:
+    read_only(managed.directory, "lock")
+    asked = read_fields(
+        KeyCreate,
+        {
+            **{"team": "web", "project": "site", "env": "prod", "denied_models": ["large"]},
+            "limits": {"monthly_spend_usd": "2.50"},
+            "metadata": {"owner": "ann", "x": True},
+        },
+    )
+    error = refused(lambda: managed.keys.create(ADMIN, asked))
+    assert error.details == {
+        "command": "tollhouse keys new web-site-prod-1 --team web --project site --env prod"
+        " --owner ann",
+        "then": "denied_models: [large]\nlimits: {monthly_spend_usd: 2.50}\nmetadata: {x: true}",
+    }

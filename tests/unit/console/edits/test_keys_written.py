@@ -12,6 +12,7 @@ from console.shapes.keys import KeyBlock, KeyCreate, KeyPatch, KeyRotate
 from console.shapes.levels import ProjectPatch
 from console.shapes.reading import read_fields
 from tests.unit.console.edits.builders import ADMIN, LEAD, NOW, PLATFORM, WEB, Managed
+from tollhouse.keyring import actions
 from tollhouse.keys import looks_valid, sha256_hex
 from tollhouse.policy.compiler import load_snapshot
 
@@ -206,6 +207,9 @@ def test_blocking_says_why_and_who_and_unblocking_leaves_no_trace(managed: Manag
     )
     assert "blocked: true" in managed.text(WEB_FILE)
     assert managed.keys.unblock(LEAD, "web-1").state == "active"
+    assert managed.text(WEB_FILE) == WEB
+    managed.keys.block(LEAD, "web-1", KeyBlock())
+    actions.unblock(managed.directory, "web-1")
     assert managed.text(WEB_FILE) == WEB
 
 
