@@ -61,8 +61,8 @@ REASONS: dict[str, tuple[Group, str, str]] = {
     "callback_settings": (_SETTINGS, *_CALLBACKS),
     "alerting": (
         _SETTINGS,
-        "alerts are not sent from here",
-        "see deploy/alerts.yml for Prometheus",
+        "budgets and spikes are told by the console",
+        "name the webhook in management.yaml: docs/alerts.md; deploy/alerts.yml is for Prometheus",
     ),
     "cache": (_SETTINGS, "answers are not cached", ""),
     "cache_params": (_SETTINGS, "answers are not cached", ""),

@@ -44,7 +44,7 @@ def test_what_holds_for_the_whole_proxy_holds_for_the_org(
         ("general_settings: {master_key: sk-1234}", "general_settings.master_key: no key may do"),
         ("general_settings: {database_url: x}", "general_settings.database_url: there is no data"),
         ("general_settings: {store_model_in_db: true}", "general_settings.store_model_in_db: mod"),
-        ("general_settings: {alerting: [slack]}", "general_settings.alerting: alerts are not sent"),
+        ("general_settings: {alerting: [slack]}", "general_settings.alerting: budgets and spikes"),
         ("general_settings: {custom_auth: a.b}", "general_settings.custom_auth: callers sign in"),
         ("litellm_settings: {cache: true}", "litellm_settings.cache: answers are not cached"),
         ("litellm_settings: {callbacks: [otel]}", "litellm_settings.callbacks: nothing is sent to"),
