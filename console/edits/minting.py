@@ -62,7 +62,7 @@ def _key(policy: Policy, asked: KeyCreate, sha256: str, now: datetime) -> Data:
     zone = policy.snapshot.org.time_zone
     return full(
         {
-            "id": _free_id(policy, asked, env),
+            "id": _id(policy, asked, env, sha256),
             "sha256": sha256,
             "env": env,
             "expires": None if asked.expires is None else future_end(asked.expires, now, zone),
@@ -77,16 +77,17 @@ def _key(policy: Policy, asked: KeyCreate, sha256: str, now: datetime) -> Data:
     )
 
 
-def _free_id(policy: Policy, asked: KeyCreate, env: str | None) -> str:
+def _id(policy: Policy, asked: KeyCreate, env: str | None, sha256: str) -> str:
     if asked.id is not None:
         if asked.id in policy.keys:
             message = "there is a key of this id already: choose another, or rotate that one"
             raise ManageError("already_exists", message, param="id")
         return asked.id
     stem = "-".join(part for part in (asked.team, asked.project, env) if part)
-    number = next(n for n in range(1, len(policy.keys) + 2) if f"{stem}-{n}" not in policy.keys)
+    # No number: that of a key which was deleted would be free, and the ledger still counts what
+    # that key spent under its id.
     try:
-        return _ID.validate_python(f"{stem}-{number}")
+        return _ID.validate_python(f"{stem}-{sha256[:6]}")
     except ValidationError:
         message = "no id can be made of these names: give one as 'id'"
         raise ManageError("invalid_request", message, param="id") from None

@@ -48,7 +48,7 @@ class KeyCreate(Shape):
     project: Name
     """Of that team."""
     id: KeyId | None = None
-    """What logs call the key; default: team-project-env-number."""
+    """What logs call the key; default: team-project-env and six digits of its hash."""
     env: Name | None = None
     """Its environment; required where the policy names any. Also taken from metadata.env."""
     allowed_models: Selectors | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console.shapes.keys import KeyBlock, KeyCreate, KeyPatch, KeyRotate
+from console.shapes.keys import KeyBlock, KeyCreate, KeyCreated, KeyPatch, KeyRotate
 from console.shapes.levels import ProjectPatch
 from console.shapes.reading import read_fields
 from tests.unit.console.edits.builders import ADMIN, LEAD, NOW, PLATFORM, WEB, Managed
@@ -45,10 +45,10 @@ def test_a_new_key_is_below_the_others_of_its_project_and_works(managed: Managed
         ),
     )
     assert looks_valid(made.api_key)
-    assert (made.id, made.env, made.state) == ("web-site-prod-1", "prod", "active")
+    assert (made.id, made.env, made.state) == (named("web-site-prod", made), "prod", "active")
     assert made.expires == "2026-12-28T12:00:00Z"
     assert changed(WEB, managed.text(WEB_FILE)) == [
-        "+       - id: web-site-prod-1\n",
+        f"+       - id: {made.id}\n",
         f"+         sha256: {sha256_hex(made.api_key)}\n",
         "+         env: prod\n",
         "+         expires: 2026-12-28T12:00:00Z\n",
@@ -62,17 +62,23 @@ def test_a_new_key_is_below_the_others_of_its_project_and_works(managed: Managed
     assert (key.id, key.models) == (made.id, {"small"})
 
 
-def test_the_first_free_number_names_a_key(managed: Managed) -> None:
-    ids = [managed.keys.create(PLATFORM, create()).id for _ in range(2)]
-    managed.keys.delete(PLATFORM, ids[0])
-    ids.append(managed.keys.create(PLATFORM, create()).id)
-    assert ids == ["web-site-prod-1", "web-site-prod-2", "web-site-prod-1"]
+def named(stem: str, made: KeyCreated) -> str:
+    return f"{stem}-{sha256_hex(made.api_key)[:6]}"
+
+
+def test_the_id_of_a_key_that_was_deleted_is_not_made_again(managed: Managed) -> None:
+    """The ledger still counts under it what that key has spent."""
+    first = managed.keys.create(PLATFORM, create())
+    managed.keys.delete(PLATFORM, first.id)
+    second = managed.keys.create(PLATFORM, create())
+    assert first.id == named("web-site-prod", first)
+    assert second.id == named("web-site-prod", second) != first.id
 
 
 def test_team_and_project_are_made_with_the_key_and_its_own_list_grants(managed: Managed) -> None:
     made = managed.keys.create(PLATFORM, create(team="new", project="p", allowed_models=["large"]))
     assert managed.text("teams/new.yaml") == (
-        "team: new\nprojects:\n  p:\n    keys:\n      - id: new-p-prod-1\n"
+        f"team: new\nprojects:\n  p:\n    keys:\n      - id: {named('new-p-prod', made)}\n"
         f"        sha256: {sha256_hex(made.api_key)}\n        env: prod\n"
         "        allowed_models: [large]\n"
     )
@@ -98,7 +104,7 @@ def test_a_new_project_goes_below_those_of_its_team(managed: Managed) -> None:
     assert changed(WEB, managed.text(WEB_FILE)) == [
         "+   app:\n",
         "+     keys:\n",
-        "+       - id: web-app-prod-1\n",
+        f"+       - id: {made.id}\n",
         f"+         sha256: {sha256_hex(made.api_key)}\n",
         "+         env: prod\n",
     ]
@@ -250,8 +256,9 @@ def test_keys_of_one_project_in_a_file_under_keys_stay_there(managed: Managed) -
             " env: prod}\n"
         )
     # Two files have some: the team's own is nobody else's.
-    assert managed.keys.create(PLATFORM, create()).where.startswith("teams/web.yaml:")
-    managed.keys.delete(PLATFORM, "web-site-prod-1")
+    made = managed.keys.create(PLATFORM, create())
+    assert made.where.startswith("teams/web.yaml:")
+    managed.keys.delete(PLATFORM, made.id)
     (managed.directory / "keys/b.yaml").unlink()
     assert managed.keys.create(PLATFORM, create()).where == "keys/a.yaml:5"
     assert managed.keys.get(PLATFORM, "a").where == "keys/a.yaml:4"
