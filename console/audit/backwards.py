@@ -9,7 +9,7 @@ from typing import Final
 
 from console.audit.errors import Unreadable
 
-_BLOCK: Final = 1 << 20
+BLOCK: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 
 
@@ -22,7 +22,7 @@ def is_packed(path: Path) -> bool:
         raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:
+def blocks(path: Path, size: int = BLOCK) -> Iterator[bytes]:
     """The whole lines of a plain file with their newlines, many at a time, the file's last ones
     first. What comes after the last newline is not a line yet. Raises Unreadable."""
     try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from typing import Any, Final
 
 import duckdb
 
-from console.audit.backwards import is_packed
+from console.audit.backwards import blocks, is_packed
 from console.audit.errors import Unreadable
 
 Row = tuple[Any, ...]
@@ -133,6 +134,25 @@ def _reader(paths: list[Path], columns: dict[str, str]) -> tuple[str, list[Any]]
         f" compression = '{compression}', columns = {{{typed}}})"
     )
     return text, [[str(path) for path in paths]]
+
+
+@contextmanager
+def ends(paths: Sequence[Path], size: int) -> Iterator[list[Path]]:
+    """Copies of the last `size` bytes or more of the plain files that were written to last, as
+    files that are gone afterwards."""
+    plain = [path for path in paths if not is_packed(path)]
+    with TemporaryDirectory(prefix="tollhouse-search-") as folder:
+        copies: list[Path] = []
+        for path in sorted(plain, key=lambda each: each.stat().st_mtime, reverse=True):
+            if size <= 0:
+                break
+            copies.append(Path(folder) / str(len(copies)))
+            with copies[-1].open("wb") as copy:
+                for block in blocks(path):
+                    size -= copy.write(block)
+                    if size <= 0:
+                        break
+        yield copies
 
 
 def stream(result: Database, at_once: int = 2048) -> Iterator[Row]:

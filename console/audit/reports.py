@@ -23,7 +23,8 @@ SPIKE_FACTOR: Final = 4
 SPIKE_LEAST: Final = 20
 """… if it is so many more, too."""
 
-MOST_LINES: Final = 100_000
+_LINE_BYTES: Final = 4096
+"""More than most lines have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,26 @@ def _newest(  # noqa: PLR0913, PLR0917 - the parts of a query
     wanted: Condition,
     limit: int,
 ) -> Report:
+    # Lines come in the order of time, so each would be the newest so far: kept, and thrown away.
+    # Those of the files' ends say which need not be kept at all.
+    with engine.ends(paths, limit * _LINE_BYTES) as last:
+        found = _top(db, last, typed, columns, wanted, limit) if last else None
+    if found and len(found.rows) == limit > 0:
+        oldest = found.rows[-1][found.columns.index("time")]
+        return _top(db, paths, typed, columns, wanted, limit, since=oldest)
+    return _top(db, paths, typed, columns, wanted, limit)
+
+
+def _top(  # noqa: PLR0913, PLR0917 - the parts of a query
+    db: Database,
+    paths: Sequence[Path],
+    typed: dict[str, str],
+    columns: dict[str, str],
+    wanted: Condition,
+    limit: int,
+    since: str = "",
+) -> Report:
+    """Of all that is wanted, the number, and the newest lines, none of which is older than that."""
     table, files = engine.source(paths, typed)
     test, values = wanted
     order = "struct_pack(time := time, seq := seq)" if "seq" in typed else "time"
@@ -115,11 +136,11 @@ def _newest(  # noqa: PLR0913, PLR0917 - the parts of a query
     newest = (
         "CREATE OR REPLACE TEMP TABLE newest AS"  # noqa: S608 - names of ours
         f" SELECT count(*) FILTER (time IS NULL) AS broken, count(*) FILTER ({test}) AS matched,"
-        f" arg_max(struct_pack({packed}), {order}, {int(limit)}) FILTER ({test}) AS lines"
-        f" FROM {table}"
+        f" arg_max(struct_pack({packed}), {order}, {int(limit)})"
+        f" FILTER (time >= ? AND {test}) AS lines FROM {table}"
     )
     lines = "(SELECT unnest(line) FROM (SELECT unnest(lines) AS line FROM newest))"
-    db.execute(newest, [*values, *values, *files])
+    db.execute(newest, [*values, since, *values, *files])
     counted = db.execute("SELECT broken, matched FROM newest").fetchone()
     # Not by `columns`: some of them have names of their own.
     by = "time DESC, seq DESC" if "seq" in typed else "time DESC, request_id"

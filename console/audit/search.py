@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from console.audit.backwards import blocks, is_packed, lines_of
+from console.audit.backwards import BLOCK, blocks, is_packed, lines_of
 from console.audit.errors import Unreadable
 from console.audit.filters import ActionFilters, CallFilters, Span, written
 from console.audit.record import Record, parsed
@@ -66,12 +66,14 @@ def recent_errors(  # noqa: PLR0913 - one filter each
     teams: Collection[str] | None = None,
     limit: int = 100,
     before: tuple[str, str] | None = None,
+    block: int = BLOCK,
 ) -> list[ErrorLine]:
     """The calls that were not answered, by the time they began, the newest first.
 
     `until` is not included. `teams`: of these only, such as those that the asker may see. `before`:
     only what comes after the line of that place, which is the last one's of the page before. Plain
-    files are read from their ends, until there is enough. Blocks. Raises LogError, Unreadable.
+    files are read from their ends, `block` bytes at a time, until there is enough. Blocks. Raises
+    LogError, Unreadable.
     """
     span = Span(written(since), written(until) if until else None)
 
@@ -86,7 +88,7 @@ def recent_errors(  # noqa: PLR0913 - one filter each
     for path in sorted(logs.expand(list(log_patterns)), key=_written_at, reverse=True):
         # Rotation and gzip keep the time at which a file was last written to.
         if _written_at(path) >= since.timestamp():
-            _read(path, wanted, newest)
+            _read(path, wanted, newest, block)
     return newest.lines()
 
 
@@ -145,13 +147,15 @@ class _Newest:
         return [line for _, _, line in sorted(self._heap, reverse=True)]
 
 
-def _read(path: Path, wanted: Callable[[bytes], ErrorLine | None], newest: _Newest) -> None:
+def _read(
+    path: Path, wanted: Callable[[bytes], ErrorLine | None], newest: _Newest, size: int
+) -> None:
     if is_packed(path):
         for line in logs.lines(path):
             if _REFUSED.search(line.text) and (found := wanted(line.text)):
                 newest.add(found)
         return
-    for block in blocks(path):
+    for block in blocks(path, size):
         for text in _refused(block):
             if found := wanted(text):
                 newest.add(found)

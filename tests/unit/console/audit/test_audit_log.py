@@ -165,6 +165,7 @@ def test_appending_to_a_long_log_reads_only_its_end(path: Path) -> None:
 def test_a_record_longer_than_a_block_is_continued(path: Path) -> None:
     append(path, Entry("policy.changed", "policy", "allowed", after={"diff": "x" * 300_000}))
     append(path)
+    assert [json.loads(line)["action"] for line in lines(path)] == ["policy.changed", "key.block"]
     assert is_good(path)
 
 

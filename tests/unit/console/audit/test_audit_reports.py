@@ -82,6 +82,26 @@ def test_the_newest_calls_come_first_from_whichever_file(db: Database, tmp_path:
     assert report.matched == 20
 
 
+@given(
+    times=st.lists(st.integers(0, 59), min_size=1, max_size=40),
+    split=st.integers(0, 40),
+    limit=st.integers(1, 12),
+)
+def test_no_order_of_lines_and_files_hides_a_newer_call(
+    tmp_path_factory: pytest.TempPathFactory, times: list[int], split: int, limit: int
+) -> None:
+    folder = tmp_path_factory.mktemp("order")
+    written = [call(time=at(1, second=second), request_id=at(1, second=second)) for second in times]
+    paths = [
+        write_calls(folder / "a", *written[:split]),
+        write_calls(folder / "b", *written[split:]),
+    ]
+    with engine.opened() as db:
+        report = reports.calls(db, paths, ALL, ANY, limit)
+    assert ids(report) == sorted((line["time"] for line in written), reverse=True)[:limit]
+    assert report.matched == len(written)
+
+
 def test_gzip_is_known_by_its_bytes(db: Database, tmp_path: Path) -> None:
     packed = write_calls(tmp_path / "a.gz", call()).rename(tmp_path / "access.json-20261101")
     assert len(reports.calls(db, [packed], ALL, ANY, 10).rows) == 1
@@ -225,6 +245,16 @@ def test_costs_are_those_that_the_ledger_charges_to_the_nano_dollar(
     cost = report.columns.index("cost_nanousd")
     assert sorted(row[cost] for row in report.rows) == sorted(expected)
     assert sum(row[who.columns.index("cost_nanousd")] for row in who.rows) == sum(expected)
+
+
+@pytest.mark.parametrize("flags", ["UF", "UH", "UO", "NR", "NC", "DF", "UF,URX", "URX,DF"])
+def test_a_call_that_never_had_a_connection_costs_nothing(
+    db: Database, path: Path, flags: str
+) -> None:
+    write_calls(path, call(flags=flags), call(flags="UFX,XDF"))
+    report = reports.who(db, [path], ALL, ANY, 10)
+    [row] = report.rows
+    assert row[report.columns.index("cost_nanousd")] == 8700
 
 
 # who

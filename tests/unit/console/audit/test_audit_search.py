@@ -157,7 +157,11 @@ def test_pages_hold_every_error_once_in_the_order_of_time(
     )[::-1]
     pages: list[tuple[str, str]] = []
     while page := recent_errors(
-        [str(folder / "a*")], since=first, limit=limit, before=pages[-1] if pages else None
+        [str(folder / "a*")],
+        since=first,
+        limit=limit,
+        before=pages[-1] if pages else None,
+        block=2000,
     ):
         pages += [error.place for error in page]
     assert pages == expected
