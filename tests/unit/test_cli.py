@@ -19,7 +19,7 @@ OPTIONS = {
     "up": "--policies --port --run-dir --redis-url --tls-cert --tls-key",
     "check": "policies --format --strict",
     "schema": "kind --out",
-    "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --access-log"
+    "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --console --access-log"
     " --tls-cert --tls-key --services-ca --services-cert --services-key --watch"
     " --envoy-admin --policy --policy-redis-url --policy-public-key --policy-cache",
     "status": "--run-dir --policies --authz --ratelimit --envoy --format",
@@ -89,7 +89,7 @@ def test_the_help_of_a_command_names_all_it_takes(command: str) -> None:
             [
                 *("up", "check", "schema", "render", "status", "simulate"),
                 *("explain", "diff", "test", "replay"),
-                *("keys", "ledger", "import", "policy", "audit"),
+                *("keys", "ledger", "import", "policy", "tokens", "audit"),
             ],
         ),
         (["keys"], ["new", "rotate", "block", "unblock", "expire", "list", "identify"]),
@@ -189,7 +189,7 @@ def test_render_says_what_it_wrote_and_the_second_time_nothing(tmp_path: Path) -
     first = tollhouse(*words, "--out", str(tmp_path / "out"))
     assert first.returncode == 0, first.stderr
     assert re.match(r"policy [0-9a-f]{12}: wrote envoy.yaml, lua/", first.stdout)
-    assert first.stdout.endswith("secrets/openai.json, cds.json, rds.json\n")
+    assert first.stdout.endswith("secrets/openai.json, cds.json, ecds.json, rds.json\n")
     again = tollhouse(*words, "--out", str(tmp_path / "out"))
     assert again.stdout.endswith(": wrote nothing\n")
 
