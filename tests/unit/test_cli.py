@@ -19,8 +19,8 @@ OPTIONS = {
     "up": "--policies --port --run-dir --redis-url --tls-cert --tls-key",
     "check": "policies --format --strict",
     "schema": "kind --out",
-    "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --console --access-log"
-    " --tls-cert --tls-key --services-ca --services-cert --services-key --watch"
+    "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --console"
+    " --access-log --tls-cert --tls-key --services-ca --services-cert --services-key --watch"
     " --envoy-admin --policy --policy-redis-url --policy-public-key --policy-cache",
     "status": "--run-dir --policies --authz --ratelimit --envoy --format",
     "keys new": "ID --team --project --env --expires --allowed-models --owner --file --policies"
