@@ -62,16 +62,23 @@ class PolicyHistory:
     def snapshot(self, version: str) -> Snapshot | None:
         """As it compiles today; None: it is not kept. Raises PolicyError where today's rules would
         refuse it."""
-        found = next((kept for kept in self.kept() if kept.version == version), None)
-        if found is None:
+        texts = self.texts(version)
+        if texts is None:
             return None
-        texts: dict[str, str] = json.loads(gzip.decompress(found.path.read_bytes()))
         with tempfile.TemporaryDirectory(prefix="tollhouse-") as folder:
             for name, text in texts.items():
                 path = Path(folder) / name
                 path.parent.mkdir(exist_ok=True)
                 path.write_text(text, encoding="utf-8")
             return load_snapshot(Path(folder), allow_demo_keys=True)
+
+    def texts(self, version: str) -> dict[str, str] | None:
+        """Its files by name, as they were written; None: it is not kept."""
+        found = next((kept for kept in self.kept() if kept.version == version), None)
+        if found is None:
+            return None
+        texts: dict[str, str] = json.loads(gzip.decompress(found.path.read_bytes()))
+        return texts
 
     def _forget(self) -> None:
         bytes_kept = 0

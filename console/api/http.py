@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from console.problems import CODES, ManageError
-from console.shapes.base import Written
+from console.shapes.base import Shape, Written
 from console.shapes.reading import parsed, refuse
 
 log = logging.getLogger("tollhouse.console")
@@ -115,17 +115,32 @@ async def _manage_error(_: Request, error: Exception) -> Response:
     return refused(error)
 
 
-async def _validation_error(_: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
+    # A misspelt field is missing under its right name, too: that it is unknown says more.
+    found.sort(key=lambda each: each["type"] != "extra_forbidden")
+    is_body = error.errors()[0]["loc"][:1] == ("body",)
     try:
-        refuse(None, found)
+        refuse(_shape(request) if is_body else None, found)
     except ManageError as refusal:
         return refused(refusal)
 
 
+def _shape(request: Request) -> type[BaseModel] | None:
+    """Of the endpoint's body."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    asked = field.field_info.annotation if field else None
+    shapes = [asked, *get_args(asked)]
+    return next(
+        (each for each in shapes if isinstance(each, type) and issubclass(each, Shape)), None
+    )
+
+
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    if isinstance(error.__cause__, ManageError):  # raised while the body was read
+        return refused(error.__cause__)
     if error.status_code == 405:
         return refused(ManageError("method_not_allowed", "This method is not for this path."))
     if error.status_code == 404:
