@@ -12,7 +12,7 @@ from console.audit.kept_head import KeptHead
 from console.audit.log import AuditLog
 from console.audit.record import Head
 from console.current import CurrentPolicy
-from console.edits.editor import PolicyEditor
+from console.edits.editor import Planned, PolicyEditor
 from console.edits.git import GitCommits
 from console.edits.keys import Keys
 from console.edits.models import Models
@@ -31,6 +31,8 @@ from console.problems import ManageError
 from console.reads.readings import Readings
 from console.recording import Recording
 from console.services import Services
+from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.problems import PolicyError
 from tollhouse.serving.host import ServiceError
 from tollhouse.serving.policy import PolicyMetrics
 
@@ -44,16 +46,18 @@ def build(chosen: ConsoleOptions, metrics: PolicyMetrics) -> Services:
     audit = AuditLog(state / "audit.json", on_head=lambda head: _advance(kept, head))
     recording, history = Recording(audit), PolicyHistory(state / "history")
 
+    past = _Past(recording, history)
+
     def adopted(old: Policy | None, new: Policy) -> None:
         metrics.loaded(new.snapshot)
-        _keep(history, recording, old, new)
+        past.adopted(old, new)
 
     reader = PolicyReader(chosen.policies, allow_demo_keys=demo)
     editor = PolicyEditor(
         chosen.policies,
         allow_demo_keys=demo,
         git=GitCommits(chosen.policies) if chosen.git_commit else None,
-        before_write=recording.write,
+        before_write=past.write,
     )
     sessions = Sessions.kept_in(state / "session.key")
     return Services(
@@ -88,13 +92,44 @@ def _state(directory: Path) -> Path:
     return directory
 
 
-def _keep(history: PolicyHistory, recording: Recording, old: Policy | None, new: Policy) -> None:
-    """What came into force, though nobody edited it here: files are the source of truth."""
-    try:
-        recording.changed(old, new)
-        history.keep(new.tree, time.time())
-    except (ManageError, OSError) as error:
-        log.error("a policy is not recorded", extra={"fields": {"reason": str(error)}})
+class _Past:
+    """Notes each policy in the audit log, and keeps it to be compared."""
+
+    def __init__(self, recording: Recording, history: PolicyHistory) -> None:
+        self._recording = recording
+        self._history = history
+
+    def write(self, planned: Planned) -> None:
+        """An edit of ours. Raises ManageError where it cannot be recorded: it is not made then."""
+        self._recording.write(planned)
+        self._keep(planned.new)
+
+    def adopted(self, old: Policy | None, new: Policy) -> None:
+        """What came into force, whoever edited it: the files are the source of truth."""
+        try:
+            before = old.snapshot if old else self._before_the_start(new)
+            if before is None or before.version != new.snapshot.version:
+                self._recording.changed(before, new.snapshot)
+        except ManageError as error:
+            log.error("a policy is not recorded", extra={"fields": {"reason": str(error)}})
+        self._keep(new)
+
+    def _before_the_start(self, new: Policy) -> Snapshot | None:
+        newest = next(iter(self._history.kept()), None)
+        if newest is None:
+            return None
+        if newest.version == new.snapshot.version:
+            return new.snapshot
+        try:
+            return self._history.snapshot(newest.version)
+        except PolicyError:
+            return None  # the rules of then are not those of today
+
+    def _keep(self, policy: Policy) -> None:
+        try:
+            self._history.keep(policy.tree, time.time())
+        except OSError as error:
+            log.error("a policy is not kept", extra={"fields": {"reason": str(error)}})
 
 
 def _advance(kept: KeptHead, head: Head) -> None:

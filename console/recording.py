@@ -12,8 +12,8 @@ from console.audit.errors import AuditUnavailable
 from console.audit.log import AuditLog
 from console.audit.record import Entry
 from console.edits.editor import Planned
-from console.edits.policy import Policy
 from console.problems import ManageError
+from tollhouse.policy.compiled import Snapshot
 
 MOST_CHANGES = 200
 """Sentences of one change of the policy that are recorded."""
@@ -25,7 +25,7 @@ class Recording:
 
     def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
-        self._written: set[str] = set()
+        self._written: list[str] = []  # versions that edits of ours made, and nobody saw yet
 
     def write(self, planned: Planned) -> None:
         """An edit that is about to be written."""
@@ -44,7 +44,7 @@ class Recording:
                 **_where(),
             )
         )
-        self._written.add(new)
+        self._written.append(new)
         facts.written = new
 
     def refused(self, actor: Actor, action: str, target: str, error: ManageError) -> None:
@@ -58,11 +58,11 @@ class Recording:
         """Somebody opened the pages."""
         self._append(Entry("sign_in", "console:pages", "allowed", actor, **_where()))
 
-    def changed(self, old: Policy | None, new: Policy) -> None:
+    def changed(self, old: Snapshot | None, new: Snapshot) -> None:
         """Another policy came into force. Nothing is recorded of what an edit of ours has said."""
-        version = new.snapshot.version
-        if version in self._written:
-            self._written.discard(version)
+        if new.version in self._written:
+            # What came before it was there for too short a time to be seen.
+            del self._written[: self._written.index(new.version) + 1]
             return
         self._append(
             Entry(
@@ -70,8 +70,8 @@ class Recording:
                 target="policy:files",
                 outcome="allowed",
                 after={"changes": list(_sentences(old, new))} if old else None,
-                policy_before=old.snapshot.version if old else None,
-                policy_after=version,
+                policy_before=old.version if old else None,
+                policy_after=new.version,
             )
         )
 
@@ -88,8 +88,8 @@ def _where() -> dict[str, Any]:
     return {"client_address": facts.client_address, "request_id": facts.request_id}
 
 
-def _sentences(old: Policy, new: Policy) -> Iterator[str]:
-    changes = [change for _, some in compare(old.snapshot, new.snapshot) for change in some]
+def _sentences(old: Snapshot, new: Snapshot) -> Iterator[str]:
+    changes = [change for _, some in compare(old, new) for change in some]
     for change in changes[:MOST_CHANGES]:
         yield change.text
     if len(changes) > MOST_CHANGES:

@@ -1,0 +1,102 @@
+"""Which policies were in force is recorded and kept, whoever edited them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from console.actors import Actor
+from console.services import Services
+from console.shapes.keys import KeyPatch
+from console.shapes.limits import Limits
+from tests.support import console
+from tests.support.policy import KEY_ID, write_tree
+
+ADMIN = Actor("ops", "admin", None, "token")
+
+
+class Place:
+    """A tree and a state directory, and consoles that run there one after the other."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.tree = write_tree(root / "policies", management="tokens: []\n")
+
+    def start(self) -> Services:
+        return console.services(self.tree, self.root / "state", "unix:///nobody")
+
+    def edit(self, requests: int) -> None:
+        """By hand."""
+        (self.tree / "org.yaml").write_text(f"limits: {{requests_per_day: {requests}}}\n")
+
+    def records(self) -> list[dict[str, Any]]:
+        path = self.root / "state/audit.json"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def patch(services: Services, requests: int) -> None:
+    limits = KeyPatch(limits=Limits(requests_per_day=requests))
+    services.keys.patch(ADMIN, KEY_ID, limits)
+
+
+def reload(services: Services) -> None:
+    """As the watching of the directory would."""
+    services.current.holder.reload()
+    services.current.loaded(services.current.holder.current)
+
+
+def test_the_first_policy_is_recorded_and_the_same_one_at_a_restart_is_not(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    for _ in range(2):
+        place.start()
+    [record] = place.records()
+    assert (record["action"], record["actor"], record["policy_before"]) == (
+        "policy.changed",
+        None,
+        None,
+    )
+
+
+def test_what_was_edited_while_no_console_ran_is_recorded_at_its_start(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.start()
+    place.edit(7)
+    place.start()
+    first, second = place.records()
+    assert second["policy_before"] == first["policy_after"]
+    assert "7" in json.dumps(second["after"]["changes"])
+
+
+def test_an_edit_of_ours_is_recorded_once_and_not_again_when_it_is_loaded(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    services = place.start()
+    patch(services, 1)
+    patch(services, 2)
+    reload(services)
+    assert [record["action"] for record in place.records()] == [
+        "policy.changed",
+        "key.change",
+        "key.change",
+    ]
+
+
+def test_every_version_of_ours_can_be_compared_though_nobody_loaded_it(tmp_path: Path) -> None:
+    services = Place(tmp_path).start()
+    for number in (1, 2, 3):
+        patch(services, number)
+    assert len(list(services.history.kept())) == 4
+
+
+def test_an_edit_by_hand_is_recorded_even_if_it_brings_back_what_we_once_wrote(
+    tmp_path: Path,
+) -> None:
+    place = Place(tmp_path)
+    services = place.start()
+    patch(services, 1)
+    text = (place.tree / "teams/web.yaml").read_text()
+    patch(services, 2)
+    reload(services)
+    (place.tree / "teams/web.yaml").write_text(text)
+    reload(services)
+    assert [record["action"] for record in place.records()][-1] == "policy.changed"
