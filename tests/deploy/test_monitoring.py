@@ -119,7 +119,8 @@ def _policies(root: Path) -> Path:
     tomorrow = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86_400))
     ending = e2e_policy.key("ending", f"  expires: {tomorrow}")
     shadow = e2e_policy.key("watched", "  shadow: {denied_models: [chat-other]}")
-    return e2e_policy.write(root / "policies", teams__web=e2e_policy.TEAM + ending + shadow)
+    team = e2e_policy.TEAM + ending + shadow
+    return e2e_policy.write(root / "policies", teams__web=team, management="tokens: []\n")
 
 
 def _client(gateway: Gateway, ca: trustme.CA) -> httpx.Client:

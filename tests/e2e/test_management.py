@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import csv
 import json
 import os
 import re
@@ -100,6 +101,61 @@ def test_every_curl_of_the_walkthrough_does_what_the_page_says(managed: Gateway)
     refused = answers[5][0][1]["error"]
     assert (refused["code"], refused["details"]["level"]) == ("exceeds_level", "team")
     print(f"\n{sum(map(len, answers))} curls of the walkthrough, all as the page says")
+
+
+# What was used, and what went wrong
+
+
+def test_finance_reads_the_month_by_team_and_it_is_what_the_ledger_counted(
+    managed: Gateway,
+) -> None:
+    for _ in range(3):
+        assert chat(managed, KEY).status_code == 200
+    settled = [line for line in managed.log_lines() if "reservation_id" in str(line)]
+    managed.wait_settled(len(settled))
+    months = manage(managed, "GET", "/usage?group_by=team").json()
+    by_team = {row["team"]: row["cost_usd"] for row in months["data"]}
+    assert months["total"]["cost_usd"] == pytest.approx(sum(by_team.values()), abs=1e-12)
+    page = manage(managed, "GET", "/usage?group_by=team&format=csv")
+    assert page.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(page.text.splitlines()))
+    assert {row["team"]: float(row["cost_usd"]) for row in rows} == by_team
+    told = subprocess.run(
+        [
+            *(sys.executable, "-m", "tollhouse", "ledger", "usage", "marketing", "--json"),
+            *("--policies", managed.up["policies"], "--redis-url", managed.up["redis_url"]),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    nano = sum(round(float(row["cost_usd"]) * 1e9) for row in json.loads(told.stdout))
+    assert round(by_team["marketing"] * 1e9) == nano > 0
+    live = manage(managed, "GET", "/team/marketing/limits").json()["data"][0]
+    spent = next(limit for limit in live["limits"] if limit["name"] == "monthly_spend_usd")
+    assert round(spent["used"] * 1e9) == nano
+
+
+def test_errors_are_counted_by_code_and_the_latest_are_shown_with_their_reason(
+    managed: Gateway,
+) -> None:
+    refused = chat(managed, KEY, "claude_standard")
+    request_id = refused.headers["x-request-id"]
+
+    def found() -> dict[str, Any] | None:
+        told = manage(managed, "GET", "/errors?team=marketing&code=model_not_allowed").json()
+        lines = [line for line in told["data"] if line["request_id"] == request_id]
+        return told if lines and told["summary"] else None
+
+    told = wait_for(found, "the refusal in the log and in the ledger")
+    line = next(line for line in told["data"] if line["request_id"] == request_id)
+    assert (line["status"], line["key"], line["team"]) == (
+        403,
+        "marketing-website-prod-1",
+        "marketing",
+    )
+    assert told["summary"][0]["code"] == "model_not_allowed"
+    assert manage(managed, "GET", "/errors?team=research", LEAD).status_code == 403
 
 
 # Who cannot get in
