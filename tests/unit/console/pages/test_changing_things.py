@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from console.audit.search import search_audit
+from console.pages.rendering import environment
 from console.pages.views.numbers import NOTHING
+from console.problems import ManageError
 from console.services import Services
 from tests.support import console
 from tests.support.html import Element, parsed
@@ -33,13 +35,13 @@ async def test_a_new_key_is_shown_once_with_how_to_use_it(
     assert answer.headers["cache-control"] == "no-store"
     page = parsed(answer.text)
     api_key = page.one("input", id="api-key").attributes["value"]
-    assert services.reader.now().snapshot.keys_by_hash[keys.sha256_hex(api_key)].id == "web-site-1"
+    key_id = services.reader.now().snapshot.keys_by_hash[keys.sha256_hex(api_key)].id
     assert _says(page, "This is the only time that the key is shown.")
     curl, python = (each.text for each in page.all("pre"))
     assert "curl http://console/v1/chat/completions" in curl
     assert f'OpenAI(base_url="http://console/v1", api_key="{api_key}")' in python
     assert 'model="small"' in python
-    for path in ("/keys/web-site-1", "/keys", "/new-key?team=web&project=site", ""):
+    for path in (f"/keys/{key_id}", "/keys", "/new-key?team=web&project=site", ""):
         assert api_key not in (await visitor.get(path)).text
 
 
@@ -117,6 +119,21 @@ async def test_a_change_of_what_somebody_else_changed_meanwhile_is_refused_and_k
     page = parsed(answer.text)
     assert _says(page, "Somebody changed this since you opened the page.")
     assert page.one("input", name="limits.tokens_per_minute").attributes["value"] == "1234"
+
+
+async def test_the_address_of_a_form_leads_back_to_what_it_is_about(visitor: Visitor) -> None:
+    await visitor.sign_in("admin")
+    assert (await visitor.get("/keys/web-1/block")).headers["location"] == f"{ROOT}/keys/web-1"
+    assert (await visitor.get("/tokens/x/delete")).headers["location"] == f"{ROOT}/tokens"
+
+
+def test_where_the_policy_is_read_only_the_page_shows_the_patch_for_git() -> None:
+    parts = environment().get_template("parts.html").module
+    details = {"patch": "--- a/teams/web.yaml\n+ x: <y>\n"}
+    error = ManageError("policy_read_only", "the policy directory is read-only", details=details)
+    page = parsed(str(parts.failure(error)))  # type: ignore[attr-defined]
+    assert page.one("pre").text.strip() == details["patch"].strip()
+    assert _says(page, "Nothing was changed. the policy directory is read-only")
 
 
 async def test_a_key_is_deleted_once_its_id_is_typed(visitor: Visitor, services: Services) -> None:

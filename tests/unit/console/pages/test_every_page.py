@@ -159,7 +159,7 @@ async def test_what_is_not_there_is_said_on_a_page(visitor: Visitor) -> None:
     await visitor.sign_in("admin")
     for path in (
         *("/teams/none", "/teams/web/projects/none", "/keys/none", "/models/none"),
-        *("/audit/999", "/audit/x", "/policy/diff?from=000000000000"),
+        *("/audit/999", "/audit/x", "/policy/diff?from=000000000000", "/nowhere/at/all"),
     ):
         answer = await visitor.get(path)
         assert answer.status_code == 404, path
