@@ -18,7 +18,7 @@ EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.
 
 EXAMPLE_DIR ?= envoy/example
 
-.PHONY: help up install test lint check schema bench bench-policy bench-audit example clean
+.PHONY: help up install test lint check schema screenshots bench bench-policy bench-audit example clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -57,6 +57,9 @@ check: install  ## Check the policy tree with the services' own loader, and run 
 
 schema: install  ## Write policies/schema again, from the loader's own models
 	@$(BIN)/tollhouse schema --out policies/schema
+
+screenshots: install  ## Take the pictures of docs/console.md again, in a real Chromium
+	@$(BIN)/python -m tests.screenshots
 
 bench: install  ## Requests/s and p50 of the whole road against a bare Envoy (needs wrk)
 	@$(BIN)/python -m bench.run

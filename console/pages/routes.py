@@ -50,6 +50,10 @@ _PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/tokens", tokens.listed),
     ("POST", "/tokens", tokens.create),
     ("POST", "/tokens/{token}/delete", tokens.delete),
+    # Where a refused form is shown, somebody may ask for the address again.
+    ("GET", "/keys/{key}/{action}", keys.back),
+    ("GET", "/tokens/{token}/delete", tokens.back),
+    ("GET", "/{rest:path}", overview.nowhere),
 )
 
 

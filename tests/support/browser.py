@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -62,19 +63,31 @@ class Browser:
         field.send_keys(text)
 
     def press(self, words: str) -> None:
-        """A button, a link or a summary that says just that; waits for what it leads to."""
+        """A button, a link or a summary that says just that; then the page that it leads to is
+        there."""
         found = self.driver.find_element(
             By.XPATH,
             f"//button[normalize-space()={words!r}] | //a[normalize-space()={words!r}]"
             f" | //summary[normalize-space()={words!r}]",
         )
+        leads_on = found.tag_name == "a" or found.get_attribute("type") == "submit"
+        self.script("window.__here = true")
         found.click()
+        if leads_on:
+            wait_for(self._has_left, f"where {words!r} leads")
+
+    def _has_left(self) -> bool:
+        # Between two pages there is nothing to run a script in.
+        with contextlib.suppress(WebDriverException):
+            told = self.script("return !window.__here && document.readyState === 'complete'")
+            return bool(told)
+        return False
 
     def wait_text(self, words: str, seconds: float = 10.0) -> None:
         """Until the page says so; it may be loading another meanwhile."""
 
         def says() -> bool:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(WebDriverException):
                 return words in self.text
             return False
 

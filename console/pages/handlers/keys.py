@@ -13,7 +13,7 @@ from console.pages.handlers import reading
 from console.pages.handlers.records import calls_of_key, records_of
 from console.pages.views import forms, keys, links, sums, teams
 from console.pages.views.gauges import scope_rows
-from console.pages.visit import Visit
+from console.pages.visit import Visit, go
 from console.shapes.keys import KeyQuery, KeyView
 from console.shapes.reading import read_fields
 from tollhouse.policy.lifetimes import STATES
@@ -61,6 +61,11 @@ def _choices(visit: Visit) -> dict[str, list[str]]:
 async def show(visit: Visit) -> Response:
     """One key."""
     return await page(visit, visit.path("key"), done=_SAID.get(visit.query("done") or ""))
+
+
+async def back(visit: Visit) -> Response:
+    """To the key, from the address of one of its forms."""
+    return go(links.key(visit.path("key")))
 
 
 _SAID = {

@@ -10,6 +10,7 @@ from console.pages.handlers import reading
 from console.pages.views import overview
 from console.pages.views.policy import PolicyState, state_of_policy
 from console.pages.visit import Visit
+from console.problems import ManageError
 
 
 async def show(visit: Visit) -> Response:
@@ -27,6 +28,11 @@ async def show(visit: Visit) -> Response:
         days=reading.DAYS,
         state=await policy_state(visit),
     )
+
+
+async def nowhere(visit: Visit) -> Response:
+    """Of an address that is none of the console's."""
+    raise ManageError("not_found", "There is no such page.")
 
 
 async def policy_state(visit: Visit) -> PolicyState:

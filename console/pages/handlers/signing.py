@@ -60,8 +60,8 @@ class SignIn:
     async def _open(self, request: Request, token: str) -> None:
         services = self._services
         note_facts(request)
-        snapshot = services.current.policy.snapshot
-        actor = services.identity.of_token(token, snapshot, services.now())
+        policy = await asyncio.to_thread(services.reader.now)
+        actor = services.identity.of_token(token, policy.snapshot, services.now())
         await asyncio.to_thread(services.recording.signed_in, actor)
 
     def _page(

@@ -50,7 +50,10 @@ async def team(visit: Visit) -> Response:
         month=budget(scopes[0], span.last, marks_of(visit.snapshot)) if scopes else None,
         limits=scope_rows([s for s in scopes or () if s.level == "team"], _no_link),
         projects=teams.project_lines(visit.snapshot, name, scopes, by_project, span.last),
-        keys=teams.key_lines(keys, visit.now, spending.keys if spending else None),
+        keys=teams.key_lines(keys, visit.now, spending.keys if spending else None)[
+            : teams.MOST_KEYS
+        ],
+        key_count=len(keys),
         spending=spending,
         days=reading.DAYS,
     )
@@ -79,7 +82,10 @@ async def project(visit: Visit) -> Response:
         project=view,
         month=budget(own[0], span.last, marks_of(visit.snapshot)) if own else None,
         limits=scope_rows(own, _no_link),
-        keys=teams.key_lines(keys, visit.now, spending.keys if spending else None),
+        keys=teams.key_lines(keys, visit.now, spending.keys if spending else None)[
+            : teams.MOST_KEYS
+        ],
+        key_count=len(keys),
         spending=spending,
         days=reading.DAYS,
     )

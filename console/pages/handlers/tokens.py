@@ -49,6 +49,11 @@ async def delete(visit: Visit) -> Response:
     return go(links.with_query(f"{links.ROOT}/tokens", done="delete"))
 
 
+async def back(visit: Visit) -> Response:
+    """To the list, from the address of one of its forms."""
+    return go(f"{links.ROOT}/tokens")
+
+
 def _creating(visit: Visit, asked: TokenCreate) -> Callable[[], Any]:
     return lambda: visit.services.tokens.create(visit.actor, asked)
 

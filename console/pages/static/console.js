@@ -18,6 +18,10 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// What was shown once is not asked for again by reloading: that would make another.
+const once = document.querySelector("[data-after]");
+if (once) history.replaceState(null, "", once.dataset.after);
+
 const live = document.querySelector("[data-live]");
 if (live) {
   const refresh = async () => {

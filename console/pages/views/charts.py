@@ -178,11 +178,12 @@ class Ranked:
 def ranked(
     amounts: Sequence[tuple[str, int, str | None]], words: Callable[[int], str], most: int = 8
 ) -> list[Ranked]:
-    """The largest first; each is a name, an amount and where it leads."""
-    ordered = sorted(amounts, key=lambda each: (-each[1], each[0]))[:most]
+    """The largest first, without those of nothing; each is a name, an amount and where it leads."""
+    some = [each for each in amounts if each[1] > 0]
+    ordered = sorted(some, key=lambda each: (-each[1], each[0]))[:most]
     top = max((amount for _, amount, _ in ordered), default=0)
     return [
-        Ranked(name, words(amount), round(amount / top * 100, 2) if top else 0.0, href)
+        Ranked(name, words(amount), round(amount / top * 100, 2), href)
         for name, amount, href in ordered
     ]
 

@@ -18,6 +18,7 @@ from console.shapes.models import ModelView
 LIMITS: Final = tuple(name for name in Limits.model_fields if name != "budget_mode")
 EXPIRES: Final = (
     ("", "Never"),
+    ("7d", "In 7 days"),
     ("30d", "In 30 days"),
     ("90d", "In 90 days"),
     ("180d", "In 180 days"),

@@ -48,7 +48,8 @@ def count(number: int) -> str:
 def short(number: int) -> str:
     """Three digits: "1.23 M", "12.3 k", "950"."""
     for scale, unit in _SCALES:
-        if number >= scale:
+        # What rounds up to 1000 of a unit is 1 of the next.
+        if number * 2000 >= scale * 1999:
             return f"{_three_digits(number / scale)} {unit}"
     return str(number)
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from authz_service.diff.changes import Change
 from authz_service.diff.compare import compare
-from console.history import Kept
 from console.pages.views import numbers
 from tollhouse.policy.compiled import Snapshot
+
+
+class Dated(Protocol):
+    """A version that was in force, and since when (seconds since the epoch)."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def since(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ _WORDS = {
 
 
 def state_of_policy(
-    version: str, newest: Kept | None, problems: tuple[str, ...], now: float
+    version: str, newest: Dated | None, problems: tuple[str, ...], now: float
 ) -> PolicyState:
     """`newest` is the last version of the history."""
     since = newest.since if newest and newest.version == version else None
@@ -78,7 +86,7 @@ def state_of_policy(
 
 
 def versions(
-    kept: Sequence[Kept], current: str, records: Mapping[str, Made], now: float
+    kept: Sequence[Dated], current: str, records: Mapping[str, Made], now: float
 ) -> list[Version]:
     """The newest first. `records` are those of the audit log, by the version that they made."""
     return [

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
 from console.actors import Actor
 from console.pages.views import links, numbers, sums
@@ -16,6 +17,9 @@ from console.reads.live import LiveScope
 from console.reads.usage import UsageRow
 from tollhouse.policy.compiled import Key, Snapshot, Team
 from tollhouse.policy.lifetimes import KeyState, state_of
+
+MOST_KEYS: Final = 50
+"""Of one table; the list of keys has pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,9 @@ def spending(
 
 
 def key_lines(keys: Iterable[Key], now: float, spent: dict[str, int] | None) -> list[KeyLine]:
-    """In the order of what they cost, then of ids."""
+    """In the order of what they cost, then of ids; not more than `MOST_KEYS`."""
     lines = [key_line(key, now, None if spent is None else spent.get(key.id, 0)) for key in keys]
-    return sorted(lines, key=lambda line: (-(line.spent or 0), line.id))
+    return sorted(lines, key=lambda line: (-(line.spent or 0), line.id))[:MOST_KEYS]
 
 
 def key_line(key: Key, now: float, spent: int | None) -> KeyLine:
