@@ -159,7 +159,7 @@ def test_a_lead_finds_her_team_and_no_other(gateway: Gateway, browser: Browser) 
     menu = browser.find(".menu").text.split("\n")
     assert menu == ["Overview", "Teams", "Keys", "Models", "Usage"]
     browser.press("Teams")
-    rows = [each.text for each in browser.driver.find_elements("css selector", "tbody th")]
+    rows = [each.text for each in browser.driver.find_elements("css selector", "tbody th a")]
     assert rows == ["marketing"]
 
 

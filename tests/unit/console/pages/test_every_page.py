@@ -54,7 +54,14 @@ def _menu(page: Element) -> Element:
 
 async def test_every_answer_forbids_what_is_not_the_consoles_own(visitor: Visitor) -> None:
     await visitor.sign_in("admin")
-    paths = [*PAGES, *_DOORS, "/keys/none", "/static/console.css", "/static/none"]
+    paths = [
+        *PAGES,
+        *_DOORS,
+        "/keys/none",
+        "/keys/web-1/block",
+        "/static/console.css",
+        "/static/none",
+    ]
     for path in paths:
         answer = await visitor.get(path)
         assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY, path
