@@ -8,7 +8,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from console.api.callers import Asker, Caller
+from console.acting import Acting
+from console.api.callers import Asker
 from console.api.http import ExactRoute, answer, refusals
 from console.audit.errors import Unreadable
 from console.audit.filters import ActionFilters, Span, written
@@ -35,7 +36,7 @@ async def audit(asker: Asker, query: Annotated[AuditQuery, Query()]) -> Response
     return answer(AuditPage(data=records, next=more))
 
 
-def _found(asker: Caller, query: AuditQuery) -> list[Record]:
+def _found(asker: Acting, query: AuditQuery) -> list[Record]:
     filters = ActionFilters(
         actor=query.actor, action=query.action, target=query.target, decision=query.outcome
     )

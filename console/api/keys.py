@@ -7,7 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from console.api.callers import Asker, Caller, IfMatch
+from console.acting import Acting
+from console.api.callers import Asker, IfMatch, written
 from console.api.http import WRITES, ExactRoute, answer, refusals
 from console.shapes.base import Deleted
 from console.shapes.keys import (
@@ -28,7 +29,7 @@ Ref = Annotated[
 ]
 
 
-def _named(asker: Caller, ref: str) -> str:
+def _named(asker: Acting, ref: str) -> str:
     """For the audit log, which must not hold a key."""
     return f"key:{ref if ref in asker.policy.keys else '?'}"
 
@@ -42,8 +43,8 @@ def _named(asker: Caller, ref: str) -> str:
 )
 async def create(asker: Asker, asked: KeyCreate) -> Response:
     target = f"key:{asked.id or f'{asked.team}/{asked.project}'}"
-    return await asker.write(
-        "key.create", target, lambda: asker.services.keys.create(asker.actor, asked), 201
+    return await written(
+        asker, "key.create", target, lambda: asker.services.keys.create(asker.actor, asked), 201
     )
 
 
@@ -64,7 +65,8 @@ async def one(asker: Asker, ref: Ref) -> Response:
     summary="Change a key; what is left out stays, and the key itself too",
 )
 async def patch(asker: Asker, ref: Ref, asked: KeyPatch, if_match: IfMatch = None) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "key.change",
         _named(asker, ref),
         lambda: asker.services.keys.patch(asker.actor, ref, asked, if_match),
@@ -75,7 +77,8 @@ async def patch(asker: Asker, ref: Ref, asked: KeyPatch, if_match: IfMatch = Non
     "/{ref}", response_model=Deleted, responses=refusals(*WRITES), summary="Delete a key"
 )
 async def delete(asker: Asker, ref: Ref, if_match: IfMatch = None) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "key.delete",
         _named(asker, ref),
         lambda: asker.services.keys.delete(asker.actor, ref, if_match),
@@ -92,7 +95,8 @@ async def rotate(
     asker: Asker, ref: Ref, asked: KeyRotate | None = None, if_match: IfMatch = None
 ) -> Response:
     how = asked or KeyRotate()
-    return await asker.write(
+    return await written(
+        asker,
         "key.rotate",
         _named(asker, ref),
         lambda: asker.services.keys.rotate(asker.actor, ref, how, if_match),
@@ -109,7 +113,8 @@ async def block(
     asker: Asker, ref: Ref, asked: KeyBlock | None = None, if_match: IfMatch = None
 ) -> Response:
     why = asked or KeyBlock()
-    return await asker.write(
+    return await written(
+        asker,
         "key.block",
         _named(asker, ref),
         lambda: asker.services.keys.block(asker.actor, ref, why, if_match),
@@ -123,7 +128,8 @@ async def block(
     summary="Take back a block of a key",
 )
 async def unblock(asker: Asker, ref: Ref, if_match: IfMatch = None) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "key.unblock",
         _named(asker, ref),
         lambda: asker.services.keys.unblock(asker.actor, ref, if_match),

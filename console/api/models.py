@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from console.api.callers import Asker, IfMatch
+from console.api.callers import Asker, IfMatch, written
 from console.api.http import WRITES, ExactRoute, answer, refusals
 from console.shapes.base import Deleted
 from console.shapes.models import ModelCreate, ModelList, ModelPatch, ModelQuery, ModelView
@@ -27,7 +27,8 @@ Alias = Annotated[
     summary="Make an alias",
 )
 async def create(asker: Asker, asked: ModelCreate) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "model.create",
         f"model:{asked.alias}",
         lambda: asker.services.models.create(asker.actor, asked),
@@ -59,7 +60,8 @@ async def one(asker: Asker, alias: Alias) -> Response:
 async def patch(
     asker: Asker, alias: Alias, asked: ModelPatch, if_match: IfMatch = None
 ) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "model.change",
         f"model:{alias}",
         lambda: asker.services.models.patch(asker.actor, alias, asked, if_match),
@@ -73,7 +75,8 @@ async def patch(
     summary="Delete an alias that no list names",
 )
 async def delete(asker: Asker, alias: Alias, if_match: IfMatch = None) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "model.delete",
         f"model:{alias}",
         lambda: asker.services.models.delete(asker.actor, alias, if_match),

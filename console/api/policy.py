@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from authz_service.diff.compare import compare
-from console.api.callers import Asker, Caller
+from console.acting import Acting
+from console.api.callers import Asker
 from console.api.http import ExactRoute, answer, refusals
 from console.history import Kept
 from console.problems import ManageError
@@ -50,7 +51,7 @@ def _version(kept: Kept) -> PolicyVersion:
     return PolicyVersion(version=kept.version, since=moments.iso(kept.since))
 
 
-def _changes(asker: Caller, version: str) -> list[PolicyChange]:
+def _changes(asker: Acting, version: str) -> list[PolicyChange]:
     try:
         old = asker.services.history.snapshot(version)
     except PolicyError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from console.api.callers import Asker, IfMatch
+from console.api.callers import Asker, IfMatch, written
 from console.api.http import WRITES, ExactRoute, answer, refusals
 from console.shapes.base import Deleted
 from console.shapes.levels import (
@@ -39,7 +39,8 @@ ProjectName = Annotated[
     summary="Make a team",
 )
 async def create_team(asker: Asker, asked: TeamCreate) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "team.create",
         f"team:{asked.team}",
         lambda: asker.services.teams.create(asker.actor, asked),
@@ -75,7 +76,8 @@ async def get_team(asker: Asker, team: TeamName) -> Response:
 async def patch_team(
     asker: Asker, team: TeamName, asked: TeamPatch, if_match: IfMatch = None
 ) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "team.change",
         f"team:{team}",
         lambda: asker.services.teams.patch(asker.actor, team, asked, if_match),
@@ -90,7 +92,8 @@ async def patch_team(
     summary="Delete a team that has no keys",
 )
 async def delete_team(asker: Asker, team: TeamName, if_match: IfMatch = None) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "team.delete",
         f"team:{team}",
         lambda: asker.services.teams.delete(asker.actor, team, if_match),
@@ -106,7 +109,8 @@ async def delete_team(asker: Asker, team: TeamName, if_match: IfMatch = None) ->
     summary="Make a project",
 )
 async def create_project(asker: Asker, asked: ProjectCreate) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "project.create",
         f"project:{asked.team}/{asked.project}",
         lambda: asker.services.projects.create(asker.actor, asked),
@@ -150,7 +154,8 @@ async def patch_project(
     asked: ProjectPatch,
     if_match: IfMatch = None,
 ) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "project.change",
         f"project:{team}/{project}",
         lambda: asker.services.projects.patch(asker.actor, team, project, asked, if_match),
@@ -167,7 +172,8 @@ async def patch_project(
 async def delete_project(
     asker: Asker, team: TeamName, project: ProjectName, if_match: IfMatch = None
 ) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "project.delete",
         f"project:{team}/{project}",
         lambda: asker.services.projects.delete(asker.actor, team, project, if_match),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from console.api.callers import Asker, IfMatch
+from console.api.callers import Asker, IfMatch, written
 from console.api.http import WRITES, ExactRoute, answer, refusals
 from console.shapes.base import Deleted
 from console.shapes.tokens import TokenCreate, TokenCreated, TokenList
@@ -25,7 +25,8 @@ TokenId = Annotated[str, Path(description="A token's id.", min_length=1, max_len
     summary="Make a management token; it is shown this once",
 )
 async def create(asker: Asker, asked: TokenCreate) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "token.create",
         f"token:{asked.id}",
         lambda: asker.services.tokens.create(asker.actor, asked),
@@ -45,7 +46,8 @@ async def listed(asker: Asker) -> Response:
     summary="Delete a token: it is refused from then on",
 )
 async def delete(asker: Asker, token_id: TokenId, if_match: IfMatch = None) -> Response:
-    return await asker.write(
+    return await written(
+        asker,
         "token.delete",
         f"token:{token_id}",
         lambda: asker.services.tokens.delete(asker.actor, token_id, if_match),

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Response
 
-from console.api.callers import Asker, Caller
+from console.acting import Acting
+from console.api.callers import Asker
 from console.api.http import HEADERS, ExactRoute, answer, refusals
 from console.audit.errors import Unreadable
 from console.audit.filters import CallFilters
@@ -91,7 +92,7 @@ async def errors(asker: Asker, query: Annotated[ErrorQueryShape, Query()]) -> Re
     )
 
 
-def _lines(asker: Caller, query: ErrorQueryShape, asked: UsageQuery) -> list[ErrorLine]:
+def _lines(asker: Acting, query: ErrorQueryShape, asked: UsageQuery) -> list[ErrorLine]:
     if not asker.services.access_logs:
         return []
     zone = ZoneInfo(asker.policy.snapshot.org.time_zone)
@@ -124,7 +125,7 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time.min, zone)
 
 
-def _asked(asker: Caller, query: Period, group_by: tuple[Dimension, ...]) -> UsageQuery:
+def _asked(asker: Acting, query: Period, group_by: tuple[Dimension, ...]) -> UsageQuery:
     asker.require("usage.read", query.team)
     first, last = _days(asker, query)
     try:
@@ -142,7 +143,7 @@ def _asked(asker: Caller, query: Period, group_by: tuple[Dimension, ...]) -> Usa
         raise ManageError("invalid_request", str(error)) from None
 
 
-def _days(asker: Caller, query: Period) -> tuple[date, date]:
+def _days(asker: Acting, query: Period) -> tuple[date, date]:
     month, today = this_month(asker.policy.snapshot, asker.now)
     last = query.last or today
     return query.first or min(month, last), last
@@ -159,7 +160,7 @@ def _dimensions(named: Iterable[str]) -> tuple[Dimension, ...]:
     return tuple(known[word] for word in words) or ("team",)
 
 
-async def _rows(asker: Caller, query: UsageQuery) -> list[UsageRow]:
+async def _rows(asker: Acting, query: UsageQuery) -> list[UsageRow]:
     try:
         return await asker.services.readings.usage(asker.policy.snapshot, query)
     except LedgerError as error:

@@ -12,20 +12,13 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from console import request as requests
-from console.actors import Actor
-from console.edits.policy import Policy
-from console.identity.asking import Asking
+from console.acting import Acting, acting
 from console.pages import headers
 from console.pages.rendering import Rendering
 from console.pages.views import links, navigation, numbers
-from console.permissions import Action, may, require
 from console.problems import ManageError
-from console.request import RequestFacts
 from console.services import Services
 from ratelimit_service.ledger.errors import LedgerUnavailable
-from tollhouse import contract
-from tollhouse.policy.compiled import Snapshot
 
 T = TypeVar("T")
 
@@ -37,25 +30,15 @@ _NOT_SIGNED_IN: Final = ("invalid_token", "token_expired", "proxy_key_not_accept
 Form = dict[str, list[str]]
 
 
-@dataclass(slots=True)
-class Visit:
+@dataclass(slots=True, kw_only=True)
+class Visit(Acting):
     """`form` is what was posted. `has_ledger` becomes False when the ledger did not answer, and the
-    page then says that numbers are missing. `now`: seconds since the epoch."""
+    page then says that numbers are missing."""
 
     request: Request
-    services: Services
     rendering: Rendering
-    actor: Actor
-    policy: Policy
-    facts: RequestFacts
-    now: float
     form: Form = field(default_factory=dict)
     has_ledger: bool = True
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The policy, compiled."""
-        return self.policy.snapshot
 
     def path(self, name: str) -> str:
         """A part of the path."""
@@ -69,14 +52,6 @@ class Visit:
         """A field of the form, without space around it; "" where it is missing."""
         return self.form.get(name, [""])[0].strip()
 
-    def may(self, action: Action, team: str | None = None) -> bool:
-        """Whether the actor may."""
-        return may(self.actor, action, team)
-
-    def require(self, action: Action, team: str | None = None) -> None:
-        """Raises ManageError `role_not_allowed`."""
-        require(self.actor, action, team)
-
     async def reading(self, reading: Awaitable[T]) -> T | None:
         """What the ledger says, None while it is away: the policy is shown all the same."""
         try:
@@ -84,22 +59,6 @@ class Visit:
         except LedgerUnavailable:
             self.has_ledger = False
             return None
-
-    async def write(self, action: str, target: str, work: Callable[[], T]) -> T:
-        """Do it, and wait until the gateway goes by it, so that what is shown next is true.
-
-        A refusal is recorded: `action` and `target` (KIND:NAME) are what the audit log calls it.
-        Raises ManageError.
-        """
-        recording = self.services.recording
-        try:
-            done = await asyncio.to_thread(work)
-        except ManageError as error:
-            await asyncio.to_thread(recording.refused, self.actor, action, target, error)
-            raise
-        if self.facts.written is not None:
-            await self.services.in_force.wait(self.facts.written, self.services.now())
-        return done
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """For what reads or writes files."""
@@ -169,25 +128,16 @@ def endpoint(services: Services, rendering: Rendering, handler: Handler) -> Endp
 
 
 async def _visit(services: Services, rendering: Rendering, request: Request) -> Visit:
-    facts, now = note_facts(request), services.now()
-    policy = await asyncio.to_thread(services.reader.now)
-    actor = services.identity.actor(asking(request), policy.snapshot, now)
-    return Visit(request, services, rendering, actor, policy, facts, now)
-
-
-def note_facts(request: Request) -> RequestFacts:
-    """For the audit log: where this request is from."""
-    facts = RequestFacts(
-        client_address=request.headers.get(contract.CLIENT_ADDRESS_HEADER),
-        request_id=request.headers.get(contract.REQUEST_ID_HEADER),
+    found = await acting(services, request)
+    return Visit(
+        services=found.services,
+        actor=found.actor,
+        policy=found.policy,
+        facts=found.facts,
+        now=found.now,
+        request=request,
+        rendering=rendering,
     )
-    requests.CURRENT.set(facts)
-    return facts
-
-
-def asking(request: Request) -> Asking:
-    """What a request says of its sender."""
-    return Asking(request.method, request.headers, request.cookies)
 
 
 async def read_form(request: Request) -> Form:

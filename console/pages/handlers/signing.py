@@ -8,11 +8,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from console.acting import asking, note_facts
 from console.identity.asking import refuse_cross_site
 from console.identity.sessions import COOKIE, SECONDS
 from console.pages.rendering import Rendering
 from console.pages.views import links
-from console.pages.visit import Visit, asking, go, note_facts, read_form
+from console.pages.visit import Visit, go, read_form
 from console.problems import ManageError
 from console.services import Services
 from tollhouse import keys

@@ -9,12 +9,13 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from console.acting import note_facts
 from console.identity import sign_on
 from console.identity.code_flow import COOKIE, SECONDS, SignedOn
 from console.pages import headers
 from console.pages.handlers.signing import SignIn
 from console.pages.views import links
-from console.pages.visit import go, note_facts
+from console.pages.visit import go
 from console.problems import ManageError
 from console.services import Services
 from tollhouse.contract import SIGN_ON_COOKIE
