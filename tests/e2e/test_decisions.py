@@ -464,5 +464,11 @@ def test_a_request_that_could_not_be_rewritten_is_not_sent(breakable_gateway: Ga
     assert breakable_gateway.chat("app", model="chat").status_code == 200
 
 
-def test_every_decision_code_is_provoked_here() -> None:
-    assert _PROVOKED | {case.code for case in REFUSED} == set(CODES)
+# What is refused by a part that this gateway does not run.
+_ELSEWHERE = {"management_unavailable": "tests/e2e/test_management_off.py"}
+
+
+def test_every_decision_code_is_provoked_here_or_where_its_part_runs() -> None:
+    assert _PROVOKED | {case.code for case in REFUSED} | set(_ELSEWHERE) == set(CODES)
+    for code, name in _ELSEWHERE.items():
+        assert code in Path(name).read_text()
