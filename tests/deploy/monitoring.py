@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import promql_parser
 import yaml
 
 from tests.deploy.compose import ROOT
+from tests.support.programs import required
 
 RULES = ROOT / "deploy/alerts.yml"
 RULE_TESTS = ROOT / "deploy/alerts_test.yml"
@@ -25,10 +25,8 @@ _VARIABLES = {"$team": ".*", "$model": ".*", "$provider": ".*"}
 
 
 def program(name: str) -> str:
-    """The path of `prometheus` or `promtool`. Fails, and never skips, where there is none."""
-    found = shutil.which(name)
-    assert found, f"{name} is missing: apt install --no-install-recommends prometheus"
-    return found
+    """The path of `prometheus` or `promtool`."""
+    return required(name, "prometheus")
 
 
 def promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.support.gateway import Gateway, running, wait_for
 from tests.support.idp import IdentityProvider
 from tests.support.managed import ADMIN, KEY, LEAD, chat, example_tree, manage
+from tests.support.programs import required
 
 PAGE = Path(__file__).parents[2] / "docs/management.md"
 
@@ -72,9 +73,10 @@ def shown_calls() -> list[str]:
 
 def run_block(block: str, environment: dict[str, str]) -> list[tuple[int, Any]]:
     """Status and JSON of each curl of a block."""
+    required("curl", "curl")
     script = block.replace("curl -s", "curl -s -w '\\n%{http_code}\\n'")
     done = subprocess.run(
-        ["bash", "-euc", script],  # noqa: S607
+        [required("bash", "bash"), "-euc", script],
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,

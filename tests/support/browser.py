@@ -16,6 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests.support.gateway import wait_for
+from tests.support.programs import required
 
 Scheme = Literal["light", "dark"]
 
@@ -133,8 +134,9 @@ def browsing() -> Iterator[Browser]:
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.binary_location = "/usr/bin/chromium"
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    options.binary_location = required("chromium", "chromium")
+    service = Service(required("chromedriver", "chromium-driver"))
+    driver = webdriver.Chrome(options=options, service=service)
     try:
         driver.execute_cdp_cmd(
             "Page.addScriptToEvaluateOnNewDocument", {"source": _NOTE_VIOLATIONS}
