@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from tollhouse.fetch import Unreachable, get_json
 
-PATIENCE_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 
 
@@ -18,6 +17,7 @@ class InForce:
     """`services` are the side doors of the services to ask: http://host:port, without a slash."""
 
     services: Sequence[str]
+    patience_seconds: float = 5.0
 
     async def wait(self, version: str, written_at: float) -> bool | None:
         """True once all go by this version, or by one that was loaded later; False when one does
@@ -28,7 +28,7 @@ class InForce:
         return all(await asyncio.gather(*asked))
 
     async def _one(self, service: str, version: str, written_at: float) -> bool:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self.patience_seconds
         while time.monotonic() < deadline:
             if await asyncio.to_thread(_goes_by, service, version, written_at):
                 return True
