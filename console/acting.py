@@ -27,6 +27,7 @@ T = TypeVar("T")
 class Acting:
     """`policy` is what the request is answered by, the same to its end; `now` is seconds since the
     epoch. `in_force`, after a write: whether the gateway goes by it; None where that is unknown.
+    `is_recorded`: a refusal of it is in the audit log.
     """
 
     services: Services
@@ -35,6 +36,7 @@ class Acting:
     facts: RequestFacts
     now: float
     in_force: bool | None = None
+    is_recorded: bool = False
 
     @property
     def snapshot(self) -> Snapshot:
@@ -55,16 +57,21 @@ class Acting:
         A refusal is recorded: `action` and `target` (KIND:NAME) are what the audit log calls it.
         Raises ManageError.
         """
-        recording = self.services.recording
         try:
             done = await asyncio.to_thread(work)
         except ManageError as error:
-            await asyncio.to_thread(recording.refused, self.actor, action, target, error)
+            await self.record_refusal(action, target, error)
             raise
         if self.facts.written is not None:
             waiting = self.services.in_force.wait(self.facts.written, self.services.now())
             self.in_force = await waiting
         return done
+
+    async def record_refusal(self, action: str, target: str, error: ManageError) -> None:
+        """In the audit log, once. Raises ManageError `audit_unavailable`."""
+        self.is_recorded = True
+        record = self.services.recording.refused
+        await asyncio.to_thread(record, self.actor, action, target, error)
 
 
 async def acting(services: Services, request: Request) -> Acting:

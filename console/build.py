@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from datetime import UTC, datetime
@@ -31,7 +32,6 @@ from console.problems import ManageError
 from console.reads.readings import Readings
 from console.recording import Recording
 from console.services import Services
-from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.problems import PolicyError
 from tollhouse.serving.host import ServiceError
 from tollhouse.serving.policy import PolicyMetrics
@@ -46,13 +46,13 @@ def build(chosen: ConsoleOptions, metrics: PolicyMetrics) -> Services:
     audit = AuditLog(state / "audit.json", on_head=lambda head: _advance(kept, head))
     recording, history = Recording(audit), PolicyHistory(state / "history")
 
-    past = _Past(recording, history)
+    reader = PolicyReader(chosen.policies, allow_demo_keys=demo)
+    past = _Past(recording, history, reader)
 
     def adopted(old: Policy | None, new: Policy) -> None:
         metrics.loaded(new.snapshot)
         past.adopted(old, new)
 
-    reader = PolicyReader(chosen.policies, allow_demo_keys=demo)
     editor = PolicyEditor(
         chosen.policies,
         allow_demo_keys=demo,
@@ -86,7 +86,7 @@ def _clock() -> datetime:
 
 def _state(directory: Path) -> Path:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
         raise ServiceError(f"--state-dir {directory} cannot be made: {error.strerror}") from None
     return directory
@@ -95,35 +95,43 @@ def _state(directory: Path) -> Path:
 class _Past:
     """Notes each policy in the audit log, and keeps it to be compared."""
 
-    def __init__(self, recording: Recording, history: PolicyHistory) -> None:
+    def __init__(self, recording: Recording, history: PolicyHistory, reader: PolicyReader) -> None:
         self._recording = recording
         self._history = history
+        self._reader = reader
 
     def write(self, planned: Planned) -> None:
         """An edit of ours. Raises ManageError where it cannot be recorded: it is not made then."""
+        if planned.old.snapshot.version != self._recording.last:
+            self._keep(planned.old)
         self._recording.write(planned)
         self._keep(planned.new)
 
     def adopted(self, old: Policy | None, new: Policy) -> None:
         """What came into force, whoever edited it: the files are the source of truth."""
+        self._reader.note(new)
         try:
-            before = old.snapshot if old else self._before_the_start(new)
-            if before is None or before.version != new.snapshot.version:
-                self._recording.changed(before, new.snapshot)
+            if old is None:
+                self._begin(new)
+            # It takes a moment to notice an edit: another may have been made and recorded since.
+            if self._reader.now().snapshot.version != self._recording.last:
+                self._recording.changed(new.snapshot)
         except ManageError as error:
             log.error("a policy is not recorded", extra={"fields": {"reason": str(error)}})
         self._keep(new)
 
-    def _before_the_start(self, new: Policy) -> Snapshot | None:
+    def _begin(self, new: Policy) -> None:
         newest = next(iter(self._history.kept()), None)
         if newest is None:
-            return None
+            return
         if newest.version == new.snapshot.version:
-            return new.snapshot
-        try:
-            return self._history.snapshot(newest.version)
-        except PolicyError:
-            return None  # the rules of then are not those of today
+            self._recording.begin(new.snapshot)
+            return
+        # The rules of then may not be those of today.
+        with contextlib.suppress(PolicyError):
+            before = self._history.snapshot(newest.version)
+            if before is not None:
+                self._recording.begin(before)
 
     def _keep(self, policy: Policy) -> None:
         try:

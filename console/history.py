@@ -43,7 +43,8 @@ class PolicyHistory:
         newest = next(iter(self.kept()), None)
         if newest is not None and newest.version == tree.version:
             return
-        self._directory.mkdir(parents=True, exist_ok=True)
+        # Policies hold hashes of keys: for the console and its group.
+        self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S%fZ")
         path = self._directory / f"{moment}-{tree.version}.json.gz"
         text = json.dumps(dict(_texts(tree)))

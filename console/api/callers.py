@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Request, Response, Security
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
-from console.acting import Acting, acting
+from console.acting import Acting
 from console.api.http import answer
 
 IN_FORCE_HEADER = "x-tollhouse-in-force"
@@ -25,7 +25,8 @@ _BEARER = HTTPBearer(
 
 async def caller(request: Request, _bearer: Annotated[object, Security(_BEARER)]) -> Acting:
     """Raises ManageError: invalid_token, token_expired, proxy_key_not_accepted, …"""
-    return await acting(request.app.state.services, request)
+    found: Acting = request.state.acting
+    return found
 
 
 Asker = Annotated[Acting, Depends(caller)]

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from console.acting import Acting, acting
 from console.problems import CODES, ManageError
 from console.shapes.base import Shape, Written
 from console.shapes.reading import MOST_BYTES, parsed, refuse
@@ -87,7 +88,15 @@ class ExactRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def exact(request: Request) -> Response:
-            return await handle(_ExactRequest(request.scope, request.receive))
+            try:
+                # Before the body is read: a stranger's is not.
+                request.state.acting = await acting(request.app.state.services, request)
+                return await handle(_ExactRequest(request.scope, request.receive))
+            except (ManageError, RequestValidationError, HTTPException):
+                raise
+            except Exception as error:
+                # Starlette would answer it, too, and then close a connection that others use.
+                return await _unexpected(request, error)
 
         return exact
 
@@ -121,8 +130,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _manage_error(_: Request, error: Exception) -> Response:
+async def _manage_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ManageError)  # noqa: S101 - registered for it
+    asker: Acting | None = getattr(request.state, "acting", None)
+    if asker is not None and error.code == "role_not_allowed" and not asker.is_recorded:
+        try:
+            await asker.record_refusal("read", f"path:{_pattern(request)}", error)
+        except ManageError as unrecorded:
+            return refused(unrecorded)
     return refused(error)
 
 
@@ -162,8 +177,11 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    # The route's pattern and not the path, in which a key may stand.
-    route = getattr(request.scope.get("route"), "path", "?")
-    log.error("unexpected error", extra={"fields": {"route": route}}, exc_info=error)
+    log.error("unexpected error", extra={"fields": {"route": _pattern(request)}}, exc_info=error)
     message = "The console failed at this request. Tell whoever runs the gateway the request id."
     return refused(ManageError("internal_error", message))
+
+
+def _pattern(request: Request) -> str:
+    """The route's and not the path, in which a key may stand."""
+    return str(getattr(request.scope.get("route"), "path", "?"))

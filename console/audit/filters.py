@@ -59,6 +59,9 @@ _COLUMNS: Final = {
 def condition(span: Span, filters: CallFilters | ActionFilters, also: str = "") -> Condition:
     """What a line must be; `also` is SQL of ours."""
     parts = ["time IS NOT NULL", *([also] if also else [])]
+    if isinstance(filters, CallFilters):
+        # Requests to the console stand in the same log, and are no calls.
+        parts.append("(decision IS NOT NULL OR key_id IS NOT NULL)")
     values: list[Any] = []
     for bound, operator in ((span.since, ">="), (span.until, "<")):
         if bound is not None:

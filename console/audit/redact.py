@@ -35,7 +35,7 @@ _LOOKS_SECRET: Final = re.compile(
         (
             rf"(?P<sha256>{_SHA256})",
             # Keys of this gateway, management tokens, providers' keys.
-            r"(?<![A-Za-z0-9])(?:tl[a-z]_|sk-)[A-Za-z0-9_-]*",
+            r"(?<![A-Za-z0-9])(?:tl[hm]_|sk-)[A-Za-z0-9_-]*",
             # A JWT: the base64 of {" begins with eyJ.
             r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*",
             r"(?<=://)[^/@\s]+(?=@)",

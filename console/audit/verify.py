@@ -94,8 +94,8 @@ def _snapshot(path: Path) -> tuple[int | None, Noted | None]:
     try:
         with locked(path, exclusive=False):
             head, size = read_head(beside), path.stat().st_size
-    except FileNotFoundError:
-        # Copied somewhere else, without its lock: nobody appends there.
+    except (FileNotFoundError, PermissionError):
+        # Copied somewhere else, or read by an auditor: the lock is for who appends.
         head, size = read_head(beside), path.stat().st_size
     except OSError as error:
         raise Unreadable(f"{path} cannot be locked to be read: {error.strerror}") from error

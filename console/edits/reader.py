@@ -25,6 +25,8 @@ class PolicyReader:
         self._turn = threading.Lock()
         self._seen: object = None
         self._policy: Policy | None = None
+        self._in_force: Policy | None = None
+        self._is_wrong = False
 
     def now(self) -> Policy:
         """Raises ManageError `policy_invalid` where there has been no good policy yet."""
@@ -34,11 +36,19 @@ class PolicyReader:
                 self._read()
                 self._seen = seen
             assert self._policy is not None  # noqa: S101 - read, or raised
-            return self._policy
+            return self._in_force if self._is_wrong and self._in_force else self._policy
+
+    def note(self, policy: Policy) -> None:
+        """What is in force, as whoever follows the directory has found: it is answered with while
+        there is a mistake in the files."""
+        with self._turn:
+            self._in_force = policy
 
     def _read(self) -> None:
         try:
             self._policy = Policy(*self._loader.read(self._directory))
+            self._is_wrong = False
         except PolicyError as error:
+            self._is_wrong = True
             if self._policy is None:
                 raise policy_invalid(error) from error

@@ -70,5 +70,13 @@ def refuse_cross_site(asking: Asking) -> None:
     site = asking.headers.get("sec-fetch-site")
     origin = asking.headers.get("origin")
     host = asking.headers.get("host", "")
-    if (site and site not in _OWN) or (origin and urlsplit(origin).netloc != host):
+    if (site and site not in _OWN) or (origin and _place(origin) != host):
         raise ManageError("cross_site_request", "A page of another site began this request.")
+
+
+def _place(origin: str) -> str | None:
+    """The host and port of an origin, None for what is no URL."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None

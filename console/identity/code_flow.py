@@ -106,7 +106,7 @@ class CodeFlow:
     def _open(self, cookie: str) -> Begun | None:
         try:
             return Begun(**json.loads(self._fernet.decrypt(cookie.encode(), SECONDS)))
-        except InvalidToken:
+        except (InvalidToken, TypeError, ValueError):
             return None
 
     def _secret(self, page: SignInPage) -> dict[str, str]:

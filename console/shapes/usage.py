@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from console.reads.usage import Dimension
 from console.shapes.base import Name, Shape, SpendUsd
 
-Day = Annotated[date | None, Field(strict=False)]
+Day = Annotated[date | None, Field(strict=False, ge=date(2000, 1, 1), lt=date(3000, 1, 1))]
 Names = Annotated[str, Field(max_length=200)]
 
 

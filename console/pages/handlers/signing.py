@@ -44,6 +44,8 @@ class SignIn:
             token = form.get("token", [""])[0].strip()
             await self._open(request, token)
         except ManageError as error:
+            note_facts(request)
+            await asyncio.to_thread(self._services.recording.refused_sign_in, error)
             return self._page(form.get("next", [None])[0], error, status=error.status)
         made = go(links.safe_next(form.get("next", [None])[0]))
         sha256, now = keys.sha256_hex(token), self._services.now()

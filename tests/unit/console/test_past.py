@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,58 @@ def test_an_edit_by_hand_is_recorded_even_if_it_brings_back_what_we_once_wrote(
     (place.tree / "teams/web.yaml").write_text(text)
     reload(services)
     assert [record["action"] for record in place.records()][-1] == "policy.changed"
+
+
+def test_an_edit_by_hand_that_an_edit_of_ours_follows_at_once_is_recorded_first(
+    tmp_path: Path,
+) -> None:
+    place = Place(tmp_path)
+    services = place.start()
+    found = place.records()[-1]["policy_after"]
+    (place.tree / "management.yaml").write_text(
+        f"tokens: [{{id: stealth, sha256: {'ab' * 32}, role: admin}}]\n"
+    )
+    patch(services, 1)
+    by_hand, ours = place.records()[1:]
+    assert (by_hand["action"], by_hand["policy_before"]) == ("policy.changed", found)
+    assert "new token stealth: admin" in json.dumps(by_hand["after"])
+    assert ours["policy_before"] == by_hand["policy_after"]
+    kept = {each.version for each in services.history.kept()}
+    assert {by_hand["policy_after"], ours["policy_after"]} <= kept
+
+
+def test_no_record_of_a_policy_begins_elsewhere_than_the_one_before_ended(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    services = place.start()
+    for number in range(6):
+        if number % 2:
+            place.edit(number + 100)
+        if number % 3:
+            patch(services, number + 1)
+        if number % 4 == 0:
+            reload(services)
+    reload(services)
+    records = place.records()
+    for before, after in itertools.pairwise(records):
+        assert after["policy_before"] == before["policy_after"]
+    assert records[-1]["policy_after"] == services.reader.now().snapshot.version
+
+
+def test_what_is_loaded_late_is_not_recorded_again(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    services = place.start()
+    older = services.current.holder.current
+    patch(services, 1)
+    services.current.loaded(older)
+    assert [record["action"] for record in place.records()] == ["policy.changed", "key.change"]
+
+
+def test_while_the_files_hold_a_mistake_the_policy_in_force_is_shown(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    services = place.start()
+    services.reader.now()
+    place.edit(5)
+    reload(services)
+    in_force = services.current.policy.snapshot.version
+    (place.tree / "org.yaml").write_text("org: [\n")
+    assert services.reader.now().snapshot.version == in_force

@@ -138,7 +138,7 @@ def open_draft(directory: FilePath, loader: PolicyLoader | None = None) -> Itera
 def locked(directory: FilePath) -> Iterator[None]:
     """Waits for other edits. Raises as `open_draft`."""
     try:
-        lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
     except OSError as error:
         kind = EditError if replacing.is_missing(error) else ReadOnlyError
         raise kind(replacing.unwritable(directory, error)) from error

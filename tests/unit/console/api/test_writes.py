@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from console.problems import ManageError
 from console.services import Services
 from tests.support import console
 from tests.support.console import Api
 from tests.support.policy import KEY, KEY_ID
 from tollhouse.policy.compiler import load_snapshot
+from tollhouse.policy.management import SignInPage
 
 
 @pytest.fixture
@@ -73,6 +75,54 @@ async def test_reads_and_requests_of_nobody_are_not_recorded(api: Api, services:
     await api("GET", "/proxy_key")
     await api("POST", "/team", None, json={"team": "mine"})
     assert records(services) == []
+
+
+async def test_a_read_beyond_a_role_is_recorded_by_the_pattern_of_its_path(
+    api: Api, services: Services
+) -> None:
+    assert (await api("GET", "/audit", "lead")).status_code == 403
+    [record] = records(services)
+    assert (record["action"], record["target"], record["actor"]["id"]) == (
+        "read",
+        "path:/manage/audit",
+        "lead",
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://["},
+        {"origin": "http://a]"},
+        {"cookie": "tollhouse_session=x"},
+        {"authorization": "Bearer \u00ff"},
+    ],
+)
+async def test_whatever_a_stranger_sends_it_is_no_error_of_ours(
+    api: Api, headers: dict[str, str]
+) -> None:
+    sent = {name: value.encode("latin-1") for name, value in headers.items()}
+    answer = await api("POST", "/team", None, json={"team": "x"}, headers=sent)
+    assert answer.status_code in (401, 403)
+
+
+async def test_the_body_of_a_stranger_is_not_read(api: Api) -> None:
+    answer = await api(
+        "POST", "/team", None, content="{", headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 401
+
+
+async def test_a_session_and_a_sign_in_cannot_be_taken_for_each_other(
+    api: Api, services: Services
+) -> None:
+    page = SignInPage("c", "https://login.test/a", "https://login.test/t", ("openid",), None)
+    _, begun = services.code_flow.begin(page, "http://console/callback", "/manage/ui")
+    answer = await api("GET", "/usage", None, headers={"cookie": f"tollhouse_session={begun}"})
+    assert answer.status_code == 401
+    session = services.identity.sessions.seal("00", services.now())
+    with pytest.raises(ManageError, match="not begun here"):
+        await services.code_flow.finish(page, "x", session, state="s", code="c")
 
 
 async def test_what_cannot_be_recorded_is_not_done(
@@ -137,6 +187,8 @@ async def test_a_token_that_is_deleted_is_refused_at_once(api: Api) -> None:
         ("PUT", "/team/web", 405, "method_not_allowed"),
         ("GET", "/usage?group_by=colour", 400, "invalid_request"),
         ("GET", "/usage?from=2026-02-30", 400, "invalid_request"),
+        ("GET", "/errors?from=0001-01-01&to=0001-01-01", 400, "invalid_request"),
+        ("GET", "/errors?from=9999-12-31&to=9999-12-31", 400, "invalid_request"),
         ("GET", "/usage?from=2026-03-02&to=2026-03-01", 400, "invalid_request"),
         ("GET", "/policy?since=000000000000", 404, "not_found"),
         ("GET", "/proxy_key?limit=0", 400, "invalid_request"),

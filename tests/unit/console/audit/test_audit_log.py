@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from builders import ADMIN, NOW, entry, lines, write
 
+from console.actors import Actor
 from console.audit import files
 from console.audit.errors import AuditUnavailable
 from console.audit.head import read_head
@@ -135,8 +137,35 @@ def test_the_files_are_for_their_owner_and_a_group_that_reads(path: Path) -> Non
         write(path)
     finally:
         os.umask(before)
-    for name in ("audit.json", "audit.head", "audit.lock"):
+    for name in ("audit.json", "audit.head"):
         assert (path.parent / name).stat().st_mode & 0o777 == 0o640
+    # Who can read a file can hold its lock.
+    assert (path.parent / "audit.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_that_somebody_holds_makes_the_log_unavailable_and_not_wait_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LOCK_SECONDS", 0.05)
+    write(path)
+    with path.with_suffix(".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with pytest.raises(AuditUnavailable, match="somebody holds its lock"):
+            AuditLog(path).append(entry())
+    AuditLog(path).append(entry())
+
+
+@pytest.mark.parametrize("name", ["x-sk-evil", "eyJhack", "tlz_backdoor1", "ab" * 32])
+def test_a_name_that_looks_like_a_secret_hides_nobody(path: Path, name: str) -> None:
+    actor = Actor(name, "admin", None, "token")
+    record = AuditLog(path).append(Entry("key.create", f"key:{name}", "allowed", actor))
+    assert record.fields["actor"]["id"] == name
+    assert record.fields["target"] == f"key:{name}"
+
+
+def test_a_key_is_hidden_even_where_a_name_belongs(path: Path) -> None:
+    record = AuditLog(path).append(Entry("key.create", f"key:{keys.generate()}", "refused"))
+    assert record.fields["target"] == "key:hidden#1"
 
 
 def test_every_head_is_told_to_whom_it_may_concern(path: Path) -> None:
