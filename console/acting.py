@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -58,7 +59,10 @@ class Acting:
         Raises ManageError.
         """
         try:
-            done = await asyncio.to_thread(work)
+            # Writers wait for each other: not in the threads that tell who asks.
+            context = contextvars.copy_context()
+            pool, loop = self.services.writers, asyncio.get_running_loop()
+            done = await loop.run_in_executor(pool, context.run, work)
         except ManageError as error:
             await self.record_refusal(action, target, error)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +38,8 @@ from tollhouse.serving.host import ServiceError
 from tollhouse.serving.policy import PolicyMetrics
 
 log = logging.getLogger("tollhouse.console")
+
+_WRITERS = 8  # they wait for one lock
 
 
 def build(chosen: ConsoleOptions, metrics: PolicyMetrics) -> Services:
@@ -75,6 +78,7 @@ def build(chosen: ConsoleOptions, metrics: PolicyMetrics) -> Services:
         identity=Identity(sessions, allow_demo=demo),
         code_flow=CodeFlow(sessions.fernet),
         in_force=InForce(chosen.services),
+        writers=ThreadPoolExecutor(_WRITERS, "writer"),
         access_logs=tuple(chosen.access_log),
         now=time.time,
     )

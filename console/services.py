@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from console.audit.log import AuditLog
@@ -40,5 +41,6 @@ class Services:
     identity: Identity
     code_flow: CodeFlow
     in_force: InForce
+    writers: Executor
     access_logs: tuple[str, ...]
     now: Callable[[], float]

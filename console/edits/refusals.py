@@ -8,6 +8,7 @@ from console.problems import ManageError
 from tollhouse.policy.editing.errors import (
     EditError,
     LayoutError,
+    LockedError,
     MeanwhileError,
     WouldBeRefused,
 )
@@ -20,6 +21,8 @@ def refusal_of(error: EditError) -> ManageError:
     """Of all but `ReadOnlyError`, which is answered with how to do it in Git."""
     if isinstance(error, WouldBeRefused):
         return policy_invalid(error.error) if error.before else _policy_refused(error.error)
+    if isinstance(error, LockedError):
+        return ManageError("edited_meanwhile", str(error))
     if isinstance(error, LayoutError):
         return ManageError("layout_not_editable", str(error))
     if isinstance(error, MeanwhileError):

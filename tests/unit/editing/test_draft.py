@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.policy import SHA256, TREE, write_tree
 from tollhouse.policy.compiler import load_snapshot
+from tollhouse.policy.editing import draft as draft_module
 from tollhouse.policy.editing.draft import LOCK_FILE, open_draft
-from tollhouse.policy.editing.errors import EditError, WouldBeRefused
+from tollhouse.policy.editing.errors import EditError, LockedError, WouldBeRefused
 
 KEY = ("projects", "site", "keys", 0)
 
@@ -144,3 +145,12 @@ def test_a_writer_killed_before_its_rename_changes_nothing_and_blocks_nobody(
     with open_draft(tmp_path) as draft:
         draft.set("teams/web.yaml", (*KEY, "blocked"), True)
         assert draft.commit().keys["web-1"].sha256 == SHA256
+
+
+def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draft_module, "LOCK_SECONDS", 0.05)
+    directory = write_tree(tmp_path)
+    with open_draft(directory), pytest.raises(LockedError, match="is held by another edit"):
+        open_draft(directory).__enter__()

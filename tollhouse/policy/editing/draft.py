@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -20,13 +21,16 @@ from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.compiler import PolicyLoader
 from tollhouse.policy.documents import Path
 from tollhouse.policy.editing import replacing, splice
-from tollhouse.policy.editing.errors import EditError, ReadOnlyError, WouldBeRefused
+from tollhouse.policy.editing.errors import EditError, LockedError, ReadOnlyError, WouldBeRefused
 from tollhouse.policy.editing.replacing import Rewrite
 from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.tree import PolicyTree
 
 LOCK_FILE = ".tollhouse.lock"
 """In the policy directory; the loader ignores names that begin with a dot."""
+LOCK_SECONDS = 60.0
+"""How long an edit waits for others."""
+_LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +138,32 @@ def open_draft(directory: FilePath, loader: PolicyLoader | None = None) -> Itera
         yield Draft(directory, loader)
 
 
+def _take(lock: int, directory: FilePath) -> None:
+    """Not for ever: whoever can read the file can hold it. Raises LockedError."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise LockedError(
+                    f"{directory / LOCK_FILE} is held by another edit for {LOCK_SECONDS:.0f} s and"
+                    " more, nothing was changed: look who does (fuser), and run this again"
+                ) from None
+            time.sleep(_LOOK_SECONDS)
+
+
 @contextlib.contextmanager
 def locked(directory: FilePath) -> Iterator[None]:
-    """Waits for other edits. Raises as `open_draft`."""
+    """Waits for other edits. Raises as `open_draft`, and LockedError."""
     try:
         lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
     except OSError as error:
         kind = EditError if replacing.is_missing(error) else ReadOnlyError
         raise kind(replacing.unwritable(directory, error)) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _take(lock, directory)
         yield
     finally:
         os.close(lock)

@@ -4,6 +4,7 @@ EditError             the edit was not made and no file was changed; the message
   ├ WouldBeRefused    the resulting policy is wrong; carries the `PolicyError`
   ├ ReadOnlyError     the directory does not take edits: change the policy where it comes from
   ├ MeanwhileError    somebody else changed a file at this moment; to do it again is worth while
+  ├ LockedError       another edit holds the lock, for longer than any takes
   └ LayoutError       a file is laid out in a way that only a person can edit
 """
 
@@ -30,6 +31,10 @@ class ReadOnlyError(EditError):
 
 class MeanwhileError(EditError):
     """A file is not what was read."""
+
+
+class LockedError(EditError):
+    """Somebody holds the lock of the directory."""
 
 
 class LayoutError(EditError):
