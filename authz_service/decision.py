@@ -146,6 +146,8 @@ def _replaced(snapshot: Snapshot, key: Key) -> str:
 def _unknown_key(api_key: str) -> str:
     if api_key.startswith(keys.PREFIX) and not keys.looks_valid(api_key):
         return "This key is mistyped or cut short: its checksum does not match. Copy it again."
+    if api_key.startswith(keys.MANAGEMENT_PREFIX):
+        return "This is a management token: it is for /manage, and calls no model. Use a key."
     return "This key is not known here. Use a key issued for this gateway, not a provider's key."
 
 

@@ -147,6 +147,9 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     # A misspelt field is missing under its right name, too: that it is unknown says more.
     found.sort(key=lambda each: each["type"] != "extra_forbidden")
     is_body = error.errors()[0]["loc"][:1] == ("body",)
+    if is_body and "json" not in request.headers.get("content-type", ""):
+        message = "Send the body as JSON, with Content-Type: application/json."
+        return refused(ManageError("invalid_request", message))
     try:
         refuse(_shape(request) if is_body else None, found)
     except ManageError as refusal:
@@ -168,7 +171,9 @@ async def _http_error(_: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, ManageError):  # raised while the body was read
         return refused(error.__cause__)
     if error.status_code == 405:
-        return refused(ManageError("method_not_allowed", "This method is not for this path."))
+        known = (error.headers or {}).get("Allow", "others")
+        message = f"This method is not for this path: it takes {known}."
+        return refused(ManageError("method_not_allowed", message))
     if error.status_code == 404:
         return refused(
             ManageError("not_found", "There is no such path: GET /manage/openapi.json lists them.")

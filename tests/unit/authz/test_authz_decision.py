@@ -38,6 +38,13 @@ def test_a_call_without_a_key_is_told_how_to_send_one(snapshot: Snapshot, nothin
     assert refusal.key is None
 
 
+def test_a_management_token_is_told_what_it_is_for(snapshot: Snapshot):
+    token = keys.generate(keys.MANAGEMENT_PREFIX)
+    answer = refused(snapshot, replace(CHAT, api_key=token), "invalid_api_key")
+    assert "it is for /manage" in answer.message
+    assert token not in answer.message
+
+
 def test_a_mistyped_key_is_told_apart_from_an_unknown_one(snapshot: Snapshot):
     mistyped = refused(snapshot, replace(CHAT, api_key=key("app")[:-1]), "invalid_api_key")
     unknown = refused(snapshot, replace(CHAT, api_key=keys.generate()), "invalid_api_key")

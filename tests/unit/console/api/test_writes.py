@@ -155,6 +155,19 @@ async def test_an_edit_elsewhere_leaves_an_etag_as_it_was(api: Api) -> None:
     assert (await api("GET", f"/proxy_key/{KEY_ID}")).headers["etag"] == seen
 
 
+async def test_a_body_without_its_content_type_is_told_what_to_send(api: Api) -> None:
+    answer = await api("POST", "/team", content='{"team": "x"}')
+    assert answer.status_code == 400
+    assert "Content-Type: application/json" in answer.json()["error"]["message"]
+
+
+async def test_a_method_that_is_not_for_a_path_is_told_which_are(api: Api) -> None:
+    answer = await api("PUT", "/team/web")
+    assert answer.json()["error"]["message"].startswith(
+        "This method is not for this path: it takes"
+    )
+
+
 async def test_a_new_key_is_shown_once(api: Api) -> None:
     made = (await api("POST", "/proxy_key", json={"team": "web", "project": "site"})).json()
     shown = await api("GET", f"/proxy_key/{made['id']}")
