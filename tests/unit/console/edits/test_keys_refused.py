@@ -135,6 +135,24 @@ def create(managed: Managed, actor: Actor, **fields: Any) -> ManageError:
         ({"expires": "soon"}, ("invalid_request", "expires", "must be a date such as 2030-12-31")),
         ({"expires": "2026-11-27"}, ("invalid_request", "expires", "is over already")),
         ({"expires": "99999w"}, ("invalid_request", "expires", "before the year 3000")),
+        (
+            {"team": "wbe"},
+            (
+                "not_found",
+                "team",
+                "there is no team 'wbe': did you mean 'web'? To make it, POST /manage/team first",
+            ),
+        ),
+        ({"team": "WEB"}, ("not_found", "team", "did you mean 'web'?")),
+        (
+            {"project": "sit"},
+            (
+                "not_found",
+                "project",
+                "the team 'web' has no project 'sit': did you mean 'site'? To make it, POST"
+                " /manage/project first",
+            ),
+        ),
         ({"id": "web-1"}, ("already_exists", "id", "there is a key of this id already")),
         (
             {"team": "t" * 100, "project": "p" * 100},
