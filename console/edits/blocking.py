@@ -14,10 +14,10 @@ from tollhouse.policy.editing.draft import Draft
 
 
 def block(draft: Draft, entry: KeyEntry, actor: Actor, reason: str | None) -> Change:
-    """Where it is blocked already a reason replaces the old one; a team-lead's does so only if the
-    block was theirs."""
+    """Whoever blocks what is blocked takes the block over, so that the one before cannot take it
+    back; a team-lead does not."""
     old = of_key(entry.key)
-    if entry.key.blocked and (reason is None or not _may_take_back(entry, actor)):
+    if entry.key.blocked and not _may_take_back(entry, actor):
         return _change("key.block", entry, old, old)
     said = {} if reason is None else {REASON: reason}
     metadata = {**old.get("metadata", {}), **said, BLOCKED_BY: mark_of(actor)}
@@ -31,9 +31,7 @@ def unblock(draft: Draft, entry: KeyEntry, actor: Actor) -> Change:
     old = of_key(entry.key)
     if not entry.key.blocked:
         return _change("key.unblock", entry, old, old)
-    if not _may_take_back(entry, actor):
-        message = "somebody else blocked this key: a team-lead takes back only their own block"
-        raise ManageError("role_not_allowed", message)
+    require_own_block(entry, actor)
     metadata = {
         name: value
         for name, value in old.get("metadata", {}).items()
@@ -43,6 +41,20 @@ def unblock(draft: Draft, entry: KeyEntry, actor: Actor) -> Change:
     new |= {"metadata": metadata} if metadata else {}
     lay(draft, entry.document.file, entry.path, old, new)
     return _change("key.unblock", entry, old, new)
+
+
+def require_own_block(entry: KeyEntry, actor: Actor) -> None:
+    """That no team-lead undoes the block of somebody else, if the key is blocked.
+
+    Raises:
+        ManageError: `role_not_allowed`.
+    """
+    if entry.key.blocked and not _may_take_back(entry, actor):
+        message = (
+            "somebody else blocked this key: a team-lead takes back only their own block, and"
+            " deletes no key that others have blocked"
+        )
+        raise ManageError("role_not_allowed", message)
 
 
 def mark_of(actor: Actor) -> str:

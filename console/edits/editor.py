@@ -28,7 +28,7 @@ class Change:
     """What a use case has done to a draft.
 
     `action` is such as key.create, `target` the id, team, team/project or alias. `before` and
-    `after` are its definition, hashes shortened; None: it was, or is, not there. `command` is what
+    `after` are its definition, hashes included; None: it was, or is, not there. `command` is what
     to run in a checkout where the directory is read-only: of what mints a key, which a patch
     would give to nobody; `remainder` is YAML that the command has no words for.
     """
@@ -67,7 +67,7 @@ Edit = Callable[[Draft, Policy], Change]
 """Changes a draft, given the policy that it is of. Raises ManageError, EditError."""
 
 
-def _no_audit(_planned: Planned) -> None:
+def _nothing(_planned: Planned) -> None:
     return None
 
 
@@ -75,7 +75,8 @@ class PolicyEditor:
     """Edits one policy directory; for any thread, beside other processes and hand edits.
 
     `before_write` is called, in the thread that asked, when an edit is checked and about to be
-    written: if it raises, nothing is written. `git`: commits each edit.
+    written: if it raises, nothing is written. `undone` is called for an edit that it was called for
+    and that was not written after all. `git`: commits each edit.
     """
 
     def __init__(
@@ -84,11 +85,13 @@ class PolicyEditor:
         *,
         allow_demo_keys: bool = False,
         git: GitCommits | None = None,
-        before_write: Callable[[Planned], None] = _no_audit,
+        before_write: Callable[[Planned], None] = _nothing,
+        undone: Callable[[Planned], None] = _nothing,
     ) -> None:
         self._directory = directory
         self._git = git
         self._before_write = before_write
+        self._undone = undone
         self._loader = PolicyLoader(allow_demo_keys=allow_demo_keys)
         self._turn = threading.Lock()
 
@@ -125,8 +128,22 @@ class PolicyEditor:
             if not planned.rewrites:
                 return Edited(new, change, warnings)
             about = Planned(actor, change, old, new, planned.rewrites)
-            draft.write(planned, lambda: self._before_write(about))
+            self._write(draft, planned, about)
             return Edited(new, change, warnings + self._committed(about))
+
+    def _write(self, draft: Draft, planned: PlannedDraft, about: Planned) -> None:
+        told: list[Planned] = []
+
+        def before() -> None:
+            self._before_write(about)
+            told.append(about)
+
+        try:
+            draft.write(planned, before)
+        except Exception:
+            for each in told:
+                self._undone(each)
+            raise
 
     def _planned(self, edit: Edit) -> tuple[Draft, Policy, Change, PlannedDraft]:
         draft = Draft(self._directory, self._loader)

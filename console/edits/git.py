@@ -27,7 +27,8 @@ _UNFINISHED: Mapping[str, str] = {
 
 
 class GitCommits:
-    """Commits the files of one edit each, and nothing else that is staged or changed."""
+    """Commits the files of one edit each, and nothing else that is staged or changed: a file that
+    had changes which nobody committed is left to whoever made them."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -35,7 +36,11 @@ class GitCommits:
     def commit(self, rewrites: Mapping[str, Rewrite], actor: str, message: str) -> str | None:
         """None, or why the edit, which is made, is not committed; that is logged too."""
         try:
-            warning = self._in_the_middle() or self._commit(rewrites, actor, message)
+            warning = (
+                self._in_the_middle()
+                or self._uncommitted(rewrites)
+                or self._commit(rewrites, actor, message)
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             warning = f"git did not run ({type(error).__name__})"
         if warning is None:
@@ -53,6 +58,28 @@ class GitCommits:
             f"the repository is in the middle of {found[0]}: end it, then commit" if found else None
         )
 
+    def _uncommitted(self, rewrites: Mapping[str, Rewrite]) -> str | None:
+        changed = [
+            name
+            for name, rewrite in sorted(rewrites.items())
+            if self._id_of(name, rewrite.before) != self._head_id(name)
+        ]
+        if not changed:
+            return None
+        advice = "changes that nobody committed: commit them, then the next edit is committed too"
+        return f"{' and '.join(changed)} {'has' if len(changed) == 1 else 'have'} {advice}"
+
+    def _head_id(self, name: str) -> str | None:
+        """None: the file is not in HEAD, or there is none."""
+        asked = self._git("rev-parse", "--verify", "--quiet", f"HEAD:./{name}")
+        return asked.stdout.strip() if asked.returncode == 0 else None
+
+    def _id_of(self, name: str, text: str | None) -> str | None:
+        """What a commit of this text would hold, line ends and filters as the repository wants."""
+        if text is None:
+            return None
+        return self._git("hash-object", f"--path={name}", "--stdin", given=text).stdout.strip()
+
     def _commit(self, rewrites: Mapping[str, Rewrite], actor: str, message: str) -> str | None:
         names = sorted(rewrites)
         made = [name for name in names if rewrites[name].before is None]
@@ -62,15 +89,15 @@ class GitCommits:
         done = self._git(*_COMMITTER, "commit", *_how(actor, message), "--", *names)
         return _said(done) if done.returncode else None
 
-    def _git(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def _git(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         # Names of files are names: `*` in one is no pattern.
         return subprocess.run(
             [_PROGRAM, "--literal-pathspecs", "-C", str(self._directory), *arguments],
             check=False,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
-            stdin=subprocess.DEVNULL,
+            input=given,
             timeout=_SECONDS,
         )
 

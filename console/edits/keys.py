@@ -86,6 +86,7 @@ class Keys:
             entry = find_key(policy, actor, "key.write", ref)
             old = of_key(entry.key)
             require_etag(if_match, etag(old), "the key")
+            blocking.require_own_block(entry, actor)
             draft.remove(entry.document.file, entry.path)
             return Change("key.delete", entry.key.id, entry.team, before=redacted(old))
 

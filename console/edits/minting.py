@@ -14,6 +14,7 @@ from console.edits.data import Data, full, redacted
 from console.edits.editor import Change
 from console.edits.ends import future_end
 from console.edits.key_changes import require_env, require_within
+from console.edits.making import require_project, require_team
 from console.edits.metadata import meant
 from console.edits.policy import Policy
 from console.edits.team_files import create_team
@@ -36,10 +37,7 @@ def mint(  # noqa: PLR0913, PLR0917 - the draft, who, and what was asked
     """Raises ManageError."""
     team, project = asked.team, asked.project
     require(actor, "key.write", team)
-    if team not in policy.teams:
-        require(actor, "team.write", team)
-    if policy.project(team, project) is None:
-        require(actor, "project.write", team)
+    made = require_team(policy, actor, team) + require_project(policy, actor, team, project)
     key = _key(policy, asked, sha256, now)
     require_within(policy, actor, team, project, key, list(key))
     _place(draft, policy, team, project, key)
@@ -50,7 +48,7 @@ def mint(  # noqa: PLR0913, PLR0917 - the draft, who, and what was asked
         after=redacted(key),
         command=_command(team, project, key),
         remainder=_remainder(key),
-        warnings=_warnings(policy, team, project, key),
+        warnings=made + _warnings(policy, team, project, key),
     )
 
 

@@ -9,6 +9,7 @@ from console.edits.editor import Change, PolicyEditor
 from console.edits.etags import require as require_etag
 from console.edits.finding import find_project
 from console.edits.laying import lay
+from console.edits.making import require_team
 from console.edits.paging import page
 from console.edits.policy import Policy
 from console.edits.reader import PolicyReader
@@ -41,6 +42,7 @@ class Projects:
 
         def edit(draft: Draft, policy: Policy) -> Change:
             require(actor, "project.write", team)
+            warnings = require_team(policy, actor, team)
             if policy.project(team, project) is not None:
                 message = f"the team '{team}' has a project '{project}' already: PATCH changes it"
                 raise ManageError("already_exists", message, param="project")
@@ -50,9 +52,9 @@ class Projects:
                 file = policy.teams[team].document.file
                 draft.set(file, ("projects", project), data)
             else:
-                require(actor, "team.write", team)
                 create_team(draft, {"team": team, "projects": {project: data}})
-            return Change("project.create", f"{team}/{project}", team, after=data)
+            target = f"{team}/{project}"
+            return Change("project.create", target, team, after=data, warnings=warnings)
 
         edited = self._editor.edit(actor, edit)
         return project_view(edited.policy, team, project, edited.warnings)

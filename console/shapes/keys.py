@@ -26,7 +26,8 @@ monthly_spend_usd, `owner` whom to ask. In a PATCH null removes one."""
 
 
 class KeyCreate(Shape):
-    """A new key. Its team and project are made if they are not there and the role may."""
+    """A new key. Its team and project are made if they are not there, none has nearly that name,
+    and the role may."""
 
     model_config = ConfigDict(
         json_schema_extra={

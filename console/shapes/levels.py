@@ -73,7 +73,7 @@ class TeamPatch(LevelPatch):
 
 
 class ProjectCreate(LevelCreate):
-    """A new project of a team, which is made if it is not there."""
+    """A new project of a team, which is made if it is not there, and none of nearly that name."""
 
     team: Name
     project: Name

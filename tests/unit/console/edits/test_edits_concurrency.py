@@ -190,11 +190,27 @@ def test_an_edit_is_done_again_on_what_somebody_saved_and_judged_again(
     def save(_planned: object) -> None:
         file.write_text(next(saves, file.read_text()))
 
-    managed.editor._before_write = save
+    undone: list[object] = []
+    managed.editor._before_write, managed.editor._undone = save, undone.append
     with pytest.raises(ManageError) as error:
         managed.keys.patch(ADMIN, "web-1", KeyPatch(metadata={"x": 1}), f'"{seen.etag}"')
     assert error.value.code == "etag_mismatch"
     assert file.read_text() == WEB.replace("owner: ann", "owner: bo")
+    assert len(undone) == 2
+
+
+def test_what_is_written_or_was_never_told_is_not_undone(managed: Managed) -> None:
+    undone: list[object] = []
+
+    def fails(_planned: object) -> None:
+        raise ManageError("audit_unavailable", "no")
+
+    managed.editor._undone = undone.append
+    managed.keys.patch(ADMIN, "web-1", KeyPatch(metadata={"x": 1}))
+    managed.editor._before_write = fails
+    with pytest.raises(ManageError):
+        managed.keys.patch(ADMIN, "web-1", KeyPatch(metadata={"x": 2}))
+    assert undone == []
 
 
 def test_one_edit_of_ten_thousand_keys(tmp_path: Path) -> None:

@@ -82,6 +82,35 @@ def test_a_repository_in_the_middle_of_a_merge_is_left_to_its_owner(
     assert git(directory, "rev-parse", "HEAD") == head
 
 
+def test_what_somebody_changed_by_hand_is_not_committed_under_the_name_of_another(
+    teams: Teams, directory: Path
+) -> None:
+    head, file = git(directory, "rev-parse", "HEAD"), directory / "teams/web.yaml"
+    file.write_text(file.read_text() + "# by hand\n")
+    view = teams.patch(ADMIN, "web", OWNER)
+    assert view.warnings == [
+        "the edit is made, and not committed: teams/web.yaml has changes that nobody committed:"
+        " commit them, then the next edit is committed too"
+    ]
+    assert (view.owner, git(directory, "rev-parse", "HEAD")) == ("someone", head)
+    (directory / "teams/new.yaml").write_text("team: new\n")
+    (warning,) = teams.patch(ADMIN, "new", OWNER).warnings
+    assert "teams/new.yaml has changes that nobody committed" in warning
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "--message=mine")
+    assert teams.patch(ADMIN, "web", TeamPatch(owner="else")).warnings == []
+    assert git(directory, "status", "--porcelain") == ""
+
+
+def test_line_ends_that_git_converts_are_no_change(teams: Teams, directory: Path) -> None:
+    (directory / ".gitattributes").write_text("*.yaml text eol=crlf\n")
+    file = directory / "teams/web.yaml"
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "--message=ends")
+    assert teams.patch(ADMIN, "web", OWNER).warnings == []
+
+
 def test_an_edit_stays_when_git_does_not_take_it(
     teams: Teams, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -136,10 +136,19 @@ def test_a_project_is_made_changed_and_deleted(managed: Managed) -> None:
 
 
 def test_a_project_s_team_is_made_with_it(managed: Managed) -> None:
-    managed.projects.create(PLATFORM, ProjectCreate(team="new", project="p"))
+    made = managed.projects.create(PLATFORM, ProjectCreate(team="new", project="p"))
     assert managed.text("teams/new.yaml") == "team: new\nprojects:\n  p: {}\n"
+    assert made.warnings == ["the team 'new' was made: it has no budget and no owner of its own"]
     managed.projects.delete(PLATFORM, "new", "p")
     assert managed.text("teams/new.yaml") == "team: new\nprojects: {}\n"
+
+
+def test_a_project_s_team_is_not_made_where_it_looks_misspelt(managed: Managed) -> None:
+    error = refused(managed.projects.create, PLATFORM, ProjectCreate(team="wbe", project="p"))
+    assert (error.code, error.param) == ("not_found", "team")
+    # Whoever names a project in so many words means it.
+    made = managed.projects.create(PLATFORM, ProjectCreate(team="web", project="sites"))
+    assert made.warnings == []
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,24 @@ def create(managed: Managed, actor: Actor, **fields: Any) -> ManageError:
         ({"expires": "soon"}, ("invalid_request", "expires", "must be a date such as 2030-12-31")),
         ({"expires": "2026-11-27"}, ("invalid_request", "expires", "is over already")),
         ({"expires": "99999w"}, ("invalid_request", "expires", "before the year 3000")),
+        (
+            {"team": "wbe"},
+            (
+                "not_found",
+                "team",
+                "there is no team 'wbe': did you mean 'web'? To make it, POST /manage/team first",
+            ),
+        ),
+        ({"team": "WEB"}, ("not_found", "team", "did you mean 'web'?")),
+        (
+            {"project": "sit"},
+            (
+                "not_found",
+                "project",
+                "the team 'web' has no project 'sit': did you mean 'site'? To make it, POST"
+                " /manage/project first",
+            ),
+        ),
         ({"id": "web-1"}, ("already_exists", "id", "there is a key of this id already")),
         (
             {"team": "t" * 100, "project": "p" * 100},
@@ -207,7 +225,22 @@ def test_a_team_lead_takes_back_only_their_own_block(managed: Managed) -> None:
     assert error.param == "metadata.blocked_by"
     managed.keys.patch(LEAD, "web-1", KeyPatch(metadata=None))
     assert refused(managed.keys.unblock, LEAD, "web-1").code == "role_not_allowed"
+    error = refused(managed.keys.delete, LEAD, "web-1")
+    assert error.code == "role_not_allowed"
+    assert "deletes no key that others have blocked" in error.message
     assert managed.keys.unblock(PLATFORM, "web-1").state == "active"
+
+
+def test_a_block_that_an_administrator_repeats_is_theirs(managed: Managed) -> None:
+    managed.keys.block(LEAD, "web-1", KeyBlock(reason="abuse"))
+    view = managed.keys.block(ADMIN, "web-1", KeyBlock())
+    assert (view.blocked_by, view.blocked_reason) == ("token:root", "abuse")
+    assert refused(managed.keys.unblock, LEAD, "web-1").code == "role_not_allowed"
+    managed.keys.block(ADMIN, "web-1", KeyBlock())
+    assert len(managed.planned) == 2
+    managed.keys.unblock(ADMIN, "web-1")
+    managed.keys.block(LEAD, "web-1", KeyBlock())
+    managed.keys.delete(LEAD, "web-1")
 
 
 def test_keys_of_other_teams_are_as_if_they_were_not(managed: Managed) -> None:

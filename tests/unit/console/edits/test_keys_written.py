@@ -84,8 +84,10 @@ def test_team_and_project_are_made_with_the_key_and_its_own_list_grants(managed:
     )
     assert made.models == ["large"]
     assert made.warnings == [
+        "the team 'new' was made: it has no budget and no owner of its own",
+        "the project 'p' was made: it has no budget of its own",
         "no level above this key says which models are allowed: its own list grants them, and"
-        " other keys of the project have none of it"
+        " other keys of the project have none of it",
     ]
     second = managed.keys.create(PLATFORM, create(team="new", project="p"))
     assert (second.models, len(second.warnings)) == ([], 1)
