@@ -36,7 +36,10 @@ async def listed(visit: Visit) -> Response:
     try:
         found = await _read(visit, lambda: _search(visit, chosen, before))
     except MomentError as wrong:
-        error = ManageError("invalid_request", str(wrong), param="from")
+        error = ManageError("invalid_request", f"{wrong}. Nothing is shown.", param="from")
+    except OverflowError:
+        message = "A calendar has no such time: choose days closer to now. Nothing is shown."
+        error = ManageError("invalid_request", message, param="to")
     shown, more = found[:_A_PAGE], len(found) > _A_PAGE
     address = f"{links.ROOT}/audit"
     return visit.page(

@@ -52,9 +52,8 @@ class Table:
 
 def chosen(fields: Mapping[str, str | None]) -> dict[str, str]:
     """What the form holds."""
-    known = {name for name, _ in DIMENSION_WORDS}
     found = {name: value or "" for name, value in fields.items()}
-    return {**found, "group_by": found["group_by"] if found["group_by"] in known else "team"}
+    return {**found, "group_by": found["group_by"] or "team"}
 
 
 def day(text: str) -> date | None:
