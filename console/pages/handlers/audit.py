@@ -15,6 +15,7 @@ from console.audit.record import Head, Record
 from console.audit.search import search_audit
 from console.pages.views import forms, links
 from console.pages.views.audit import differences, record_line
+from console.pages.views.known import Known
 from console.pages.visit import Visit
 from console.problems import ManageError
 from tollhouse.access_log.logs import LogError
@@ -46,7 +47,7 @@ async def listed(visit: Visit) -> Response:
         "audit.html",
         "Audit",
         "Audit log",
-        records=[record_line(each) for each in shown],
+        records=[record_line(each, Known(visit.snapshot)) for each in shown],
         chosen=chosen,
         is_filtered=any(chosen.values()),
         error=error,
@@ -72,7 +73,7 @@ async def record(visit: Visit) -> Response:
         "record.html",
         "Audit",
         f"Record {seq}",
-        record=record_line(found[0]),
+        record=record_line(found[0], Known(visit.snapshot)),
         fields=found[0].fields,
         differences=differences(found[0]),
     )

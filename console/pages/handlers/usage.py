@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from console.pages.handlers.reading import span
 from console.pages.views import forms, usage
+from console.pages.views.known import Known
 from console.pages.views.links import with_query
 from console.pages.views.sums import Span
 from console.pages.visit import Visit
@@ -45,7 +46,7 @@ async def show(visit: Visit) -> Response:
         chosen={**chosen, "from": first.isoformat(), "to": last.isoformat()},
         error=error,
         dimensions=usage.DIMENSION_WORDS,
-        table=None if rows is None else usage.table(rows, asked.dimensions),
+        table=None if rows is None else usage.table(Known(visit.snapshot), rows, asked.dimensions),
         charts=None if by_day is None else usage.charts(by_day, Span(first, last)),
         teams=[name for name in sorted(visit.snapshot.teams) if visit.actor.sees(name)],
         models=sorted(visit.snapshot.aliases),
