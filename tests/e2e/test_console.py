@@ -83,7 +83,7 @@ def test_a_key_is_minted_used_seen_to_spend_and_blocked(gateway: Gateway, browse
     for _ in range(3):
         client.chat.completions.create(model="gpt4_limited", messages=messages)  # type: ignore[call-overload]
 
-    browser.press("I have stored it: show the key")
+    browser.press("Go to the key’s page")
     browser.wait_text("Limits now")
     key_page = browser.path
     assert api_key not in browser.driver.page_source
@@ -194,8 +194,11 @@ def test_numbers_of_now_move_without_reloading(gateway: Gateway, browser: Browse
     _sign_in(browser, gateway)
     browser.open(f"{gateway.endpoint}{ROOT}/keys/engineering-assistant-prod-1")
     browser.script("window.stayed = true; document.activeElement.blur()")
-    before = browser.find("[data-live]").text
+    before = {part: browser.find(part).text for part in ("#live-spent", "#live-limits")}
+    assert "$0.00" in before["#live-spent"]
     key = DEMO_KEYS["engineering-assistant-prod-1"]
     assert chat(gateway, key).status_code == 200
-    wait_for(lambda: browser.find("[data-live]").text != before, "newer numbers", 20)
+    for part, words in before.items():
+        wait_for(lambda: browser.find(part).text != words, f"newer numbers in {part}", 20)  # noqa: B023
+    assert "$0.00" not in browser.find("#live-spent").text
     assert browser.script("return window.stayed") is True

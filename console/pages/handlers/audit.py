@@ -15,6 +15,7 @@ from console.audit.record import Head, Record
 from console.audit.search import search_audit
 from console.pages.views import forms, links
 from console.pages.views.audit import differences, record_line
+from console.pages.views.known import Known
 from console.pages.visit import Visit
 from console.problems import ManageError
 from tollhouse.access_log.logs import LogError
@@ -36,14 +37,17 @@ async def listed(visit: Visit) -> Response:
     try:
         found = await _read(visit, lambda: _search(visit, chosen, before))
     except MomentError as wrong:
-        error = ManageError("invalid_request", str(wrong), param="from")
+        error = ManageError("invalid_request", f"{wrong}. Nothing is shown.", param="from")
+    except OverflowError:
+        message = "A calendar has no such time: choose days closer to now. Nothing is shown."
+        error = ManageError("invalid_request", message, param="to")
     shown, more = found[:_A_PAGE], len(found) > _A_PAGE
     address = f"{links.ROOT}/audit"
     return visit.page(
         "audit.html",
         "Audit",
         "Audit log",
-        records=[record_line(each) for each in shown],
+        records=[record_line(each, Known(visit.snapshot)) for each in shown],
         chosen=chosen,
         is_filtered=any(chosen.values()),
         error=error,
@@ -69,7 +73,7 @@ async def record(visit: Visit) -> Response:
         "record.html",
         "Audit",
         f"Record {seq}",
-        record=record_line(found[0]),
+        record=record_line(found[0], Known(visit.snapshot)),
         fields=found[0].fields,
         differences=differences(found[0]),
     )

@@ -13,6 +13,7 @@ from console.pages.handlers import reading
 from console.pages.handlers.records import calls_of_key, records_of
 from console.pages.views import forms, keys, links, sums, teams
 from console.pages.views.gauges import scope_rows
+from console.pages.views.known import Known
 from console.pages.visit import Visit, go
 from console.shapes.keys import KeyQuery, KeyView
 from console.shapes.reading import read_fields
@@ -92,7 +93,8 @@ async def page(
         records_of(visit, f"key:{view.id}"),
         calls_of_key(visit, view.id),
     )
-    spending = None if rows is None else teams.spending(rows, [], reading.span(visit))
+    known, span = Known(visit.snapshot), reading.span(visit)
+    spending = None if rows is None else teams.spending(known, rows, [], span)
     return visit.page(
         "key.html",
         "Keys",

@@ -12,6 +12,7 @@ from console.edits.finding import find_model
 from console.pages.handlers import reading
 from console.pages.views import forms, links, models, sums, teams
 from console.pages.views.gauges import scope_rows
+from console.pages.views.known import Known
 from console.pages.visit import Visit, go
 from console.problems import ManageError
 from console.reads.live import LiveScope
@@ -122,7 +123,8 @@ async def _page(
         visit.reading(reading.recent(visit, "day", "team", "key", "model", model=alias)),
     )
     month = span.month(rows or ())
-    parts = [(each, n, links.team(each)) for each, n in sums.by(month, "team", sums.cost).items()]
+    known = Known(visit.snapshot)
+    parts = [(each, n, known.team(each)) for each, n in sums.by(month, "team", sums.cost).items()]
     seen = [each for each in scopes or () if each.team is None or visit.actor.sees(each.team)]
     action = refused.action if refused else None
     as_typed = refused.filled if refused and action == "change" else None
@@ -134,7 +136,7 @@ async def _page(
         model=view,
         row=models.row(view, None),
         groups=scope_rows(seen, _link),
-        spending=None if rows is None else teams.spending(rows, parts, span),
+        spending=None if rows is None else teams.spending(known, rows, parts, span),
         callers=models.callers(visit.actor, visit.snapshot, alias),
         days=reading.DAYS,
         form=as_typed or forms.Filled(forms.model_values(view)),

@@ -10,6 +10,7 @@ from console.audit.errors import Unreadable
 from console.audit.filters import ActionFilters, CallFilters
 from console.audit.search import recent_errors, search_audit
 from console.pages.views.audit import CallLine, RecordLine, call_lines, record_line
+from console.pages.views.known import Known
 from console.pages.visit import Visit
 from tollhouse.access_log.logs import LogError
 
@@ -26,7 +27,7 @@ async def records_of(visit: Visit, target: str) -> list[RecordLine] | None:
 
     def read() -> list[RecordLine]:
         found = search_audit(visit.services.audit.path, ActionFilters(target=target), limit=_MOST)
-        return [record_line(each) for each in found]
+        return [record_line(each, Known(visit.snapshot)) for each in found]
 
     try:
         return await visit.in_thread(read)

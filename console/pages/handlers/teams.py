@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from console.edits.finding import find_project, find_team
 from console.pages.handlers import reading
-from console.pages.views import links, sums, teams
+from console.pages.views import sums, teams
 from console.pages.views.gauges import scope_rows
+from console.pages.views.known import Known
 from console.pages.views.overview import budget, marks_of
 from console.pages.visit import Visit
 from console.reads.live import LiveScope
@@ -39,8 +40,9 @@ async def team(visit: Visit) -> Response:
     )
     month = span.month(rows or ())
     by_project = None if rows is None else dict(sums.by(month, "project", sums.cost))
-    parts = [(each, n, links.project(name, each)) for each, n in (by_project or {}).items()]
-    spending = None if rows is None else teams.spending(rows, parts, span)
+    known = Known(visit.snapshot)
+    parts = [(each, n, known.project(name, each)) for each, n in (by_project or {}).items()]
+    spending = None if rows is None else teams.spending(known, rows, parts, span)
     keys = [key for key in visit.snapshot.keys.values() if key.team == name]
     return visit.page(
         "team.html",
@@ -69,8 +71,9 @@ async def project(visit: Visit) -> Response:
     use = reading.recent(visit, "day", "key", "model", team=team_name, project=name)
     scopes, rows = await asyncio.gather(visit.reading(read), visit.reading(use))
     month = span.month(rows or ())
-    parts = [(each, n, links.key(each)) for each, n in sums.by(month, "key", sums.cost).items()]
-    spending = None if rows is None else teams.spending(rows, parts, span)
+    known = Known(visit.snapshot)
+    parts = [(each, n, known.key(each)) for each, n in sums.by(month, "key", sums.cost).items()]
+    spending = None if rows is None else teams.spending(known, rows, parts, span)
     keys = [
         key for key in visit.snapshot.keys.values() if (key.team, key.project) == (team_name, name)
     ]

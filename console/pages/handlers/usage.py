@@ -9,12 +9,15 @@ from typing import Final
 from starlette.responses import Response
 
 from console.pages.handlers.reading import span
-from console.pages.views import usage
+from console.pages.views import forms, usage
+from console.pages.views.known import Known
 from console.pages.views.links import with_query
 from console.pages.views.sums import Span
 from console.pages.visit import Visit
 from console.problems import ManageError
 from console.reads.usage import DIMENSIONS, Dimension, UsageQuery, UsageRow
+from console.shapes.reading import read_fields
+from console.shapes.usage import Period
 
 _NAMES: Final = ("team", "project", "key", "model")
 
@@ -24,13 +27,15 @@ async def show(visit: Visit) -> Response:
     visit.require("usage.read")
     error: ManageError | None = None
     chosen = usage.chosen({name: visit.query(name) for name in ("group_by", "from", "to", *_NAMES)})
-    first, last = _days(visit, chosen)
+    shown = span(visit)
+    first, last = shown.first, shown.last
     try:
+        first, last = _days(visit, chosen)
         asked = _query(visit, chosen, first, last)
     except ManageError as wrong:
         # What can be shown is shown, beside what is wrong.
-        error, shown = wrong, span(visit)
-        first, last = shown.first, shown.last
+        error, (first, last) = wrong, (shown.first, shown.last)
+        chosen = usage.chosen(dict.fromkeys(chosen))
         asked = UsageQuery(first, last, ("team",), teams=visit.actor.teams)
     rows = await visit.reading(visit.services.readings.usage(visit.snapshot, asked))
     by_day = await visit.reading(_by_day(visit, asked))
@@ -41,7 +46,7 @@ async def show(visit: Visit) -> Response:
         chosen={**chosen, "from": first.isoformat(), "to": last.isoformat()},
         error=error,
         dimensions=usage.DIMENSION_WORDS,
-        table=None if rows is None else usage.table(rows, asked.dimensions),
+        table=None if rows is None else usage.table(Known(visit.snapshot), rows, asked.dimensions),
         charts=None if by_day is None else usage.charts(by_day, Span(first, last)),
         teams=[name for name in sorted(visit.snapshot.teams) if visit.actor.sees(name)],
         models=sorted(visit.snapshot.aliases),
@@ -58,8 +63,18 @@ async def _by_day(visit: Visit, asked: UsageQuery) -> list[UsageRow]:
 
 def _days(visit: Visit, chosen: dict[str, str]) -> tuple[date, date]:
     today = span(visit).last
-    last = usage.day(chosen["to"]) or today
-    return usage.day(chosen["from"]) or min(today.replace(day=1), last), last
+    last = _day(chosen, "to") or today
+    return _day(chosen, "from") or min(today.replace(day=1), last), last
+
+
+def _day(chosen: dict[str, str], name: str) -> date | None:
+    if not chosen[name]:
+        return None
+    found = usage.day(chosen[name])
+    if found is None:
+        message = f"'{name}' is not a day: write it as 2026-11-28."
+        raise ManageError("invalid_request", message, param=name)
+    return found
 
 
 def _query(visit: Visit, chosen: dict[str, str], first: date, last: date) -> UsageQuery:
@@ -68,13 +83,21 @@ def _query(visit: Visit, chosen: dict[str, str], first: date, last: date) -> Usa
         raise ManageError("invalid_request", message, param="from")
     if chosen["team"]:
         visit.require("usage.read", chosen["team"])
-    known: dict[str, Dimension] = {name: name for name in DIMENSIONS}
     names = {name: chosen[name] or None for name in _NAMES}
-    dimension = known.get(chosen["group_by"], "team")
+    # What the API takes, and refuses, as a name.
+    read_fields(Period, forms.said(names))
     try:
-        return UsageQuery(first, last, (dimension,), teams=visit.actor.teams, **names)
+        return UsageQuery(first, last, (_dimension(chosen),), teams=visit.actor.teams, **names)
     except ValueError as error:
-        raise ManageError("invalid_request", str(error), param="from") from None
+        raise ManageError("invalid_request", f"{error}.", param="from") from None
+
+
+def _dimension(chosen: dict[str, str]) -> Dimension:
+    for name in DIMENSIONS:
+        if name == chosen["group_by"]:
+            return name
+    message = f"Usage is summed up by {', '.join(DIMENSIONS)}, and by nothing else."
+    raise ManageError("invalid_request", message, param="group_by")
 
 
 def _csv(asked: UsageQuery) -> str:

@@ -22,21 +22,24 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 const once = document.querySelector("[data-after]");
 if (once) history.replaceState(null, "", once.dataset.after);
 
-const live = document.querySelector("[data-live]");
-if (live) {
+const live = [...document.querySelectorAll("[data-live]")];
+if (live.length) {
   const refresh = async () => {
-    if (document.hidden || live.contains(document.activeElement)) return;
+    if (document.hidden || live.some((each) => each.contains(document.activeElement))) return;
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" } });
       if (!answer.ok || answer.redirected) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fresh = page.querySelector("[data-live]");
-      if (fresh) live.replaceChildren(...fresh.childNodes);
+      // All from one answer, so that they say the same.
+      for (const each of live) {
+        const fresh = page.getElementById(each.id);
+        if (fresh) each.replaceChildren(...fresh.childNodes);
+      }
     } catch {
       // The page says when its numbers are of.
     }
   };
-  setInterval(refresh, Number(live.dataset.live) * 1000);
+  setInterval(refresh, Number(live[0].dataset.live) * 1000);
 }
 
 const failure = document.getElementById("failure");

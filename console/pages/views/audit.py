@@ -10,7 +10,8 @@ from typing import Any
 
 from console.audit.record import Record
 from console.audit.search import ErrorLine
-from console.pages.views import links, numbers
+from console.pages.views import numbers
+from console.pages.views.known import Known
 from console.pages.views.links import ROOT
 
 
@@ -55,7 +56,7 @@ class CallLine:
     request_id: str
 
 
-def record_line(record: Record) -> RecordLine:
+def record_line(record: Record, known: Known) -> RecordLine:
     """As the log has it."""
     fields = record.fields
     actor: Mapping[str, Any] = fields["actor"] or {}
@@ -68,7 +69,7 @@ def record_line(record: Record) -> RecordLine:
         role=" by ".join(str(actor[name]) for name in ("role", "via") if name in actor),
         action=fields["action"],
         target=fields["target"],
-        target_href=_target(fields["target"]),
+        target_href=known.target(fields["target"]),
         outcome=fields["outcome"],
         code=fields["code"],
         address=fields["client_address"],
@@ -110,15 +111,6 @@ def when(time: str) -> str:
         return numbers.moment(datetime.fromisoformat(time).timestamp())
     except ValueError:
         return time
-
-
-def _target(target: str) -> str | None:
-    kind, _, name = target.partition(":")
-    if kind == "project":
-        team, _, project = name.partition("/")
-        return links.project(team, project) if project else None
-    pages = {"key": links.key, "team": links.team, "model": links.model}
-    return pages[kind](name) if kind in pages and name not in ("", "?") else None
 
 
 def _json_of(values: Mapping[str, Any], name: str) -> str:

@@ -5,16 +5,20 @@ Coordinates are in the units of the chart's `viewBox`, y growing downwards.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+log = logging.getLogger("tollhouse.console")
+
 WIDTH: Final = 520
 HEIGHT: Final = 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 24, 10, 24
 _STEPS: Final = 4
-_NICE: Final = (1, 2, 4, 6, 8, 10)
+# The 12 is for 9 alone: of larger numbers the 10 is a multiple of the steps.
+_NICE: Final = (1, 2, 4, 6, 8, 10, 12)
 _MOST_LABELS: Final = 7
 _THINNEST: Final = 1.5
 
@@ -52,7 +56,8 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """`rows` are the same as a table: name and amount in words."""
+    """`rows` are the same as a table: name and amount in words. `is_failed`: it could not be drawn,
+    and there is nothing in it."""
 
     id: str
     title: str
@@ -66,6 +71,7 @@ class BarChart:
     left: int = _LEFT
     right: int = WIDTH - _RIGHT
     bottom: int = HEIGHT - _BOTTOM
+    is_failed: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -81,6 +87,21 @@ def bar_chart(
     axis: Callable[[int], str],
 ) -> BarChart:
     """`words` writes an amount in full, `axis` shortly; both for amounts as points have them."""
+    try:
+        return _drawn(id, title, points, words, axis)
+    except Exception:
+        # A page is more than its charts.
+        log.exception("a chart could not be drawn", extra={"fields": {"chart": id}})
+        return BarChart(id, title, "", (), (), (), (), is_failed=True)
+
+
+def _drawn(
+    id: str,
+    title: str,
+    points: Sequence[Point],
+    words: Callable[[int], str],
+    axis: Callable[[int], str],
+) -> BarChart:
     top = nice_ceiling(max((point.amount for point in points), default=0))
     return BarChart(
         id=id,
@@ -93,8 +114,9 @@ def bar_chart(
     )
 
 
-def nice_ceiling(amount: int) -> int:
+def nice_ceiling(amount: float) -> int:
     """The least round number that is not below, a multiple of the axis's steps."""
+    amount = math.ceil(amount)
     if amount <= _STEPS:
         return _STEPS
     # Whole numbers throughout: floats cannot hold amounts of nano-dollars beyond 2**53.

@@ -42,5 +42,6 @@ def safe_next(wanted: str | None) -> str:
         return ROOT
     path = wanted.partition("?")[0].partition("#")[0]
     inside = path == ROOT or path.startswith(f"{ROOT}/")
-    climbs = any(part in (".", "..") for part in path.split("/")) or ("%" in path and ".." in path)
+    # Browsers take %2e for a dot: https://url.spec.whatwg.org/#double-dot-path-segment
+    climbs = "%2e" in path.lower() or any(part in (".", "..") for part in path.split("/"))
     return wanted if inside and not climbs else ROOT

@@ -12,6 +12,7 @@ from console.actors import Actor
 from console.pages.views import links, numbers, sums
 from console.pages.views.charts import BarChart, Ranked, ranked
 from console.pages.views.gauges import MARKS, Gauge, gauge
+from console.pages.views.known import Known
 from console.pages.views.sums import Span
 from console.reads.live import LiveScope
 from console.reads.spikes import Spike, spikes
@@ -57,7 +58,7 @@ class Unusual:
     """A team's day that costs much more than its days do."""
 
     team: str
-    href: str
+    href: str | None
     cost: str
     usual: str
     times: str
@@ -98,7 +99,7 @@ def figures(
     span: Span,
 ) -> Figures:
     """`rows` are by day, team and model from `span` on; `key_rows` the month's, by key."""
-    marks = marks_of(snapshot)
+    marks, known = marks_of(snapshot), Known(snapshot)
     today, month = span.last, span.month(rows)
     budgets = [budget(scope, today, marks) for scope in scopes]
     teams = [each for each, scope in zip(budgets, scopes, strict=True) if scope.level == "team"]
@@ -115,7 +116,7 @@ def figures(
         ),
         models=ranked(
             [
-                (name, amount, links.model(name) if name in snapshot.aliases else None)
+                (name, amount, known.model(name))
                 for name, amount in sums.by(month, "model", sums.cost).items()
             ],
             numbers.usd,
@@ -123,7 +124,7 @@ def figures(
         ),
         keys=ranked(
             [
-                (name, amount, links.key(name) if name in snapshot.keys else None)
+                (name, amount, known.key(name))
                 for name, amount in sums.by(key_rows, "key", sums.cost).items()
             ],
             numbers.usd,
@@ -170,7 +171,7 @@ def unusual(snapshot: Snapshot, rows: Iterable[UsageRow], today: date) -> list[U
     alerts = snapshot.management.alerts if snapshot.management else None
     times = alerts.spike_times if alerts else _SPIKE_TIMES
     at_least = alerts.spike_at_least if alerts else _SPIKE_AT_LEAST
-    return [_unusual(each) for each in spikes(costs, today, times, at_least)]
+    return [_unusual(each, Known(snapshot)) for each in spikes(costs, today, times, at_least)]
 
 
 def expiring(actor: Actor, keys: Iterable[Key], now: float) -> tuple[list[Expiring], int]:
@@ -211,11 +212,11 @@ def _urgency(budget: Budget) -> tuple[float, int, str]:
     return (-share, -budget.spent, budget.name)
 
 
-def _unusual(spike: Spike) -> Unusual:
+def _unusual(spike: Spike, known: Known) -> Unusual:
     times = f"{spike.cost / spike.usual:.1f} times" if spike.usual else "from nothing"
     return Unusual(
         team=spike.team,
-        href=links.team(spike.team),
+        href=known.team(spike.team),
         cost=numbers.usd(spike.cost),
         usual=numbers.usd(spike.usual),
         times=times,

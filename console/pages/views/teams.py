@@ -11,6 +11,7 @@ from typing import Final
 from console.actors import Actor
 from console.pages.views import links, numbers, sums
 from console.pages.views.charts import Bar, BarChart, Ranked, ranked, sparkline
+from console.pages.views.known import Known
 from console.pages.views.overview import Budget, budget, marks_of
 from console.pages.views.sums import Span
 from console.reads.live import LiveScope
@@ -108,7 +109,10 @@ def _team_row(team: Team, keys: int, month: Budget | None, amounts: Sequence[int
 
 
 def spending(
-    rows: Sequence[UsageRow], parts: Sequence[tuple[str, int, str | None]], span: Span
+    known: Known,
+    rows: Sequence[UsageRow],
+    parts: Sequence[tuple[str, int, str | None]],
+    span: Span,
 ) -> Spending:
     """`rows` are by day, key, project and model from `span` on, or from the month's
     first day; `parts` are what the month went into."""
@@ -120,7 +124,7 @@ def spending(
         chart=sums.spend_chart("spend", shown, span),
         requests=sums.request_chart("requests", shown, span),
         parts=ranked(parts, numbers.usd),
-        models=ranked([(name, n, links.model(name)) for name, n in models.items()], numbers.usd),
+        models=ranked([(name, n, known.model(name)) for name, n in models.items()], numbers.usd),
         keys=dict(sums.by(month, "key", sums.cost)),
         spent=sum(row.cost for row in month),
         refused=ranked([(code, n, None) for code, n in refused.items()], numbers.count),

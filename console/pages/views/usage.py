@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from console.pages.views import links, numbers, sums
+from console.pages.views import numbers, sums
 from console.pages.views.charts import BarChart
+from console.pages.views.known import Known
 from console.pages.views.sums import Span
 from console.reads.usage import Dimension, UsageRow, total
 
@@ -52,9 +53,8 @@ class Table:
 
 def chosen(fields: Mapping[str, str | None]) -> dict[str, str]:
     """What the form holds."""
-    known = {name for name, _ in DIMENSION_WORDS}
     found = {name: value or "" for name, value in fields.items()}
-    return {**found, "group_by": found["group_by"] if found["group_by"] in known else "team"}
+    return {**found, "group_by": found["group_by"] or "team"}
 
 
 def day(text: str) -> date | None:
@@ -76,15 +76,15 @@ def months(today: date) -> list[tuple[str, str, str]]:
     return found
 
 
-def table(rows: Sequence[UsageRow], dimensions: Sequence[Dimension]) -> Table:
+def table(known: Known, rows: Sequence[UsageRow], dimensions: Sequence[Dimension]) -> Table:
     """As the query grouped them."""
     whole = total(rows)
     most = max((row.cost for row in rows), default=0)
     words = dict(DIMENSION_WORDS)
     return Table(
         heading=words[dimensions[-1]],
-        lines=[_line(row, dimensions, whole.cost, most) for row in rows[:_MOST_ROWS]],
-        total=_line(whole, (), whole.cost, most),
+        lines=[_line(known, row, dimensions, whole.cost, most) for row in rows[:_MOST_ROWS]],
+        total=_line(known, whole, (), whole.cost, most),
         more=max(len(rows) - _MOST_ROWS, 0),
     )
 
@@ -97,10 +97,12 @@ def charts(rows: Sequence[UsageRow], span: Span) -> list[BarChart]:
     ]
 
 
-def _line(row: UsageRow, dimensions: Sequence[Dimension], whole: int, most: int) -> Line:
+def _line(
+    known: Known, row: UsageRow, dimensions: Sequence[Dimension], whole: int, most: int
+) -> Line:
     return Line(
         name=_name(row, dimensions),
-        href=_href(row, dimensions),
+        href=_href(known, row, dimensions),
         requests=numbers.count(row.requests),
         input_tokens=numbers.short(row.input_tokens),
         output_tokens=numbers.short(row.output_tokens),
@@ -121,10 +123,10 @@ def _name(row: UsageRow, dimensions: Sequence[Dimension]) -> str:
     return " / ".join(str(getattr(row, each)) for each in dimensions)
 
 
-def _href(row: UsageRow, dimensions: Sequence[Dimension]) -> str | None:
+def _href(known: Known, row: UsageRow, dimensions: Sequence[Dimension]) -> str | None:
     if not dimensions or dimensions[-1] == "day":
         return None
     if dimensions[-1] == "project":
-        return links.project(row.team or "", row.project or "")
+        return known.project(row.team or "", row.project or "")
     name = getattr(row, dimensions[-1])
-    return {"team": links.team, "key": links.key, "model": links.model}[dimensions[-1]](name)
+    return {"team": known.team, "key": known.key, "model": known.model}[dimensions[-1]](name)

@@ -87,6 +87,27 @@ async def test_a_key_is_blocked_with_a_reason_and_unblocked(
     assert services.reader.now().snapshot.keys["web-1"].blocked_at is None
 
 
+async def test_a_block_of_the_team_is_not_told_with_the_reason_of_the_keys_own(
+    visitor: Visitor, policies: Path
+) -> None:
+    await visitor.sign_in("lead")
+    await visitor.post("/keys/web-1/block", {"reason": "leaked in a ticket"})
+    written = policies / "teams" / "web.yaml"
+    written.write_text(written.read_text().replace("team: web\n", "team: web\nblocked: true\n"))
+    page = await visitor.page("/keys/web-1")
+    assert _says(page, "Every call is refused : blocked at the team.")
+    assert "leaked in a ticket" not in page.words
+
+
+async def test_what_a_key_spent_is_renewed_with_its_limits(visitor: Visitor) -> None:
+    await visitor.sign_in("viewer")
+    page = await visitor.page("/keys/web-1")
+    live = {each.attributes["id"]: each for each in page.all() if "data-live" in each.attributes}
+    assert live.keys() == {"live-spent", "live-limits"}
+    assert _says(live["live-spent"], "Spent $12.34")
+    assert _says(live["live-spent"], "small $12.34")
+
+
 async def test_a_rotated_key_is_shown_once_and_the_old_one_has_an_end(visitor: Visitor) -> None:
     await visitor.sign_in("lead")
     page = parsed((await visitor.post("/keys/web-1/rotate", {"overlap": "24h"})).text)

@@ -75,6 +75,29 @@ def test_an_axis_ends_at_a_round_number_that_four_steps_divide(amount: int) -> N
     assert len(str(top).rstrip("0")) == 1 or top < 100
 
 
+def test_an_axis_has_an_end_for_every_number_of_requests() -> None:
+    tops = [nice_ceiling(amount) for amount in range(200_001)]
+    assert not [n for n, top in enumerate(tops) if top < n or top % 4 or top > max(4, n * 3)]
+    assert tops == sorted(tops)
+    assert (tops[8], tops[9], tops[10]) == (8, 12, 20)
+
+
+@given(st.floats(0, 200_000))
+def test_an_axis_has_an_end_for_every_number_with_a_point(amount: float) -> None:
+    assert nice_ceiling(amount) == nice_ceiling(math.ceil(amount)) >= amount
+
+
+def test_a_chart_that_fails_says_so_in_its_place() -> None:
+    def fails(amount: int) -> str:
+        raise ZeroDivisionError
+
+    chart = bar_chart("c", "Spend a day", [Point("1", "1 Nov", 9)], fails, numbers.usd_short)
+    assert chart.is_failed
+    drawn = str(_PARTS.chart(chart))  # type: ignore[attr-defined]
+    assert "<svg" not in drawn
+    assert "This chart could not be drawn." in drawn
+
+
 @given(st.integers(0, 2**60), st.integers(0, 2**60), st.integers(0, 2**60))
 def test_a_gauge_never_leaves_its_box_and_says_when_it_is_used_up(
     used: int, reserved: int, limit: int

@@ -16,7 +16,7 @@ from console.pages.views.links import ROOT
         *(None, "", "/", "/manage", "/manage/uix", "https://evil.example/manage/ui"),
         *("//evil.example/manage/ui", "/manage/ui/../../v1/models", "/manage/ui/%2e%2e/x/.."),
         *("/manage/ui\\@evil.example", "/manage/ui/\r\nset-cookie: a=b", "/manage/ui/\u202e"),
-        *("javascript:alert(1)", "/manage/ui/./x"),
+        *("javascript:alert(1)", "/manage/ui/./x", "/manage/ui/%2e%2e/v1", "/manage/ui/.%2E/x"),
     ],
 )
 def test_signing_in_leads_nowhere_but_into_the_console(wanted: str | None) -> None:
