@@ -61,6 +61,7 @@ def build(chosen: ConsoleOptions, metrics: PolicyMetrics) -> Services:
         allow_demo_keys=demo,
         git=GitCommits(chosen.policies) if chosen.git_commit else None,
         before_write=past.write,
+        undone=recording.undone,
     )
     sessions = Sessions.kept_in(state / "session.key")
     return Services(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from console.actors import Actor
+from console.edits.editor import Planned, PolicyEditor
+from console.edits.keys import Keys
 from console.services import Services
 from console.shapes.keys import KeyPatch
 from console.shapes.limits import Limits
@@ -156,3 +159,25 @@ def test_while_the_files_hold_a_mistake_the_policy_in_force_is_shown(tmp_path: P
     in_force = services.current.policy.snapshot.version
     (place.tree / "org.yaml").write_text("org: [\n")
     assert services.reader.now().snapshot.version == in_force
+
+
+def test_an_edit_that_was_recorded_and_could_not_be_written_is_recorded_as_failed(
+    tmp_path: Path,
+) -> None:
+    place = Place(tmp_path)
+    services = place.start()
+    recording = services.recording
+    planned: list[Planned] = []
+    editor = PolicyEditor(place.tree, before_write=planned.append)
+    Keys(services.reader, editor, lambda: datetime.now(UTC)).patch(
+        ADMIN, KEY_ID, KeyPatch(limits=Limits(requests_per_day=3))
+    )
+    recording.write(planned[0])
+    recording.undone(planned[0])
+    assert [(each["action"], each["outcome"]) for each in place.records()[1:]] == [
+        ("key.change", "allowed"),
+        ("key.change", "failed"),
+    ]
+    # What is in force then is not what the last record of a policy says.
+    recording.changed(planned[0].new.snapshot)
+    assert place.records()[-1]["policy_before"] == planned[0].old.snapshot.version
