@@ -35,6 +35,7 @@ OVERLAPS: Final = (
 
 Posted = Mapping[str, list[str]]
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _APART = re.compile(r"(?<=\d)[, _](?=\d{3}(?!\d))")
 
 
@@ -73,6 +74,12 @@ class Refused:
 def text(posted: Posted, name: str) -> str | None:
     """None where nothing was typed."""
     return (posted.get(name) or [""])[0].strip() or None
+
+
+def name(posted: Posted, field: str) -> str:
+    """What the audit log calls something that may not be made; "?" for what is no name."""
+    typed = text(posted, field)
+    return typed if typed and _NAME.fullmatch(typed) else "?"
 
 
 def listed(posted: Posted, name: str) -> list[str]:

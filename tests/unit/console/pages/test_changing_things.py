@@ -186,6 +186,34 @@ async def test_a_refused_change_is_on_record(visitor: Visitor, services: Service
     assert told == ["key.create", "project:web/site", "refused", "exceeds_level"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "form", "told"),
+    [
+        ("viewer /keys/web-1/block", {}, "key.block key:web-1 role_not_allowed"),
+        ("viewer /new-key", _NEW, "key.create project:web/site role_not_allowed"),
+        ("viewer /tokens", {"id": "x"}, "token.create token:x role_not_allowed"),
+        ("lead /tokens/admin/delete", {}, "token.delete token:admin role_not_allowed"),
+        ("lead /new-model", {"alias": "team/x"}, "model.create model:team/x role_not_allowed"),
+        ("lead /models/small", {}, "model.change model:small role_not_allowed"),
+        ("lead /keys/none/rotate", {}, "key.rotate key:? not_found"),
+        ("platform /models/none", {"action": "delete"}, "model.delete model:? not_found"),
+        ("admin /new-key", {"team": "<b>"}, "key.create project:?/? invalid_request"),
+        ("admin /tokens", {"role": "king"}, "token.create token:? invalid_request"),
+        ("admin /new-model", {}, "model.create model:? invalid_request"),
+    ],
+)
+async def test_what_is_refused_before_anything_is_tried_is_on_record_once(
+    visitor: Visitor, services: Services, asked: str, form: dict[str, str], told: str
+) -> None:
+    role, path = asked.split()
+    await visitor.sign_in(role)
+    assert (await visitor.post(path, form)).status_code in (400, 403, 404)
+    record, before = search_audit(services.audit.path, limit=2)
+    assert " ".join(record.fields[name] for name in ("action", "target", "code")) == told
+    assert (record.fields["outcome"], record.fields["actor"]["id"]) == ("refused", role)
+    assert before.fields["action"] == "sign_in"
+
+
 async def test_who_did_what_to_a_key_is_on_its_page_for_auditors(visitor: Visitor) -> None:
     await visitor.sign_in("lead")
     await visitor.post("/keys/web-1/block", {"reason": "leaked"})
