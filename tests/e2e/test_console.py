@@ -42,6 +42,13 @@ return [field.selectionStart, field.selectionEnd];
 """
 _OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
+# Tables that have to be scrolled sideways, and labels that are cut off.
+_HIDDEN = """
+const wide = [...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth);
+const cut = [...document.querySelectorAll(".chart .y text")].filter(e => e.getBBox().x < 0);
+return [...wide, ...cut].map(e => e.getAttribute("aria-label") ?? e.textContent);
+"""
+
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
@@ -173,6 +180,7 @@ def test_no_page_makes_the_browser_complain_and_none_is_wider_than_a_phone(
             browser.show_as(scheme, width)
             browser.open(f"{gateway.endpoint}{ROOT}{path}")
             assert browser.script(_OVERFLOW) <= 0, (path, width)
+            assert browser.script(_HIDDEN) == [], (path, width)
     assert browser.errors() == []
 
 
