@@ -39,7 +39,7 @@ async def create(visit: Visit) -> Response:
     try:
         made = await visit.write("key.create", target, lambda: _create(visit))
     except ManageError as error:
-        return _form(visit, forms.Filled(visit.form, error), error.status)
+        return _form(visit, forms.Filled(visit.form, forms.for_people(error)), error.status)
     return _once(visit, made, "Your new key", [])
 
 

@@ -67,7 +67,7 @@ async def create(visit: Visit) -> Response:
         target = f"model:{forms.name(visit.form, 'alias')}"
         made = await visit.write("model.create", target, lambda: _create(visit))
     except ManageError as error:
-        return _form(visit, forms.Filled(visit.form, error), error.status)
+        return _form(visit, forms.Filled(visit.form, forms.for_people(error)), error.status)
     return go(links.with_query(links.model(made.alias), done="create"))
 
 

@@ -27,7 +27,9 @@ async def create(visit: Visit) -> Response:
         target = f"token:{forms.name(visit.form, 'id')}"
         made = await visit.write("token.create", target, lambda: _create(visit))
     except ManageError as error:
-        return await _page(visit, forms.Filled(visit.form, error), status=error.status)
+        return await _page(
+            visit, forms.Filled(visit.form, forms.for_people(error)), status=error.status
+        )
     return visit.page("token_once.html", "Tokens", "The new token", token=made)
 
 
@@ -43,7 +45,7 @@ async def delete(visit: Visit) -> Response:
     try:
         await visit.write("token.delete", f"token:{token_id}", work)
     except ManageError as error:
-        return await _page(visit, forms.Filled({}, error), status=error.status)
+        return await _page(visit, forms.Filled({}, forms.for_people(error)), status=error.status)
     return go(links.with_query(f"{links.ROOT}/tokens", done="delete"))
 
 

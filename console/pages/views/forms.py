@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from console.pages.views.labels import in_words
 from console.problems import ManageError
 from console.shapes.keys import KeyView
 from console.shapes.limits import Limits
@@ -227,9 +228,9 @@ def token_create(posted: Posted) -> dict[str, Any]:
 
 
 def for_people(error: ManageError) -> ManageError:
-    """What the API says of its header is no help beside a form."""
+    """As the form has names for it; what the API says of its header is no help beside one."""
     if error.code != "etag_mismatch":
-        return error
+        return in_words(error)
     message = (
         "Somebody changed this since you opened the page. Look at it as it is now, and decide anew."
     )

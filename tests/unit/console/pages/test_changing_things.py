@@ -62,6 +62,25 @@ async def test_a_key_that_asks_for_too_much_names_the_level_beside_the_field_and
     assert len(services.reader.now().snapshot.keys) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "form", "told"),
+    [
+        ("/new-key", {**_NEW, "limits.requests_per_day": "x"}, "Requests a day must be a whole"),
+        ("/new-key", {**_NEW, "limits.monthly_spend_usd": "75"}, "USD a month 75 is more than"),
+        ("/new-key", {**_NEW, "expires": "date"}, "Ends must be"),
+        ("/keys/web-1/change", {"limits.daily_spend_usd": "x"}, "USD a day must be"),
+        ("/new-model", {}, "Name is missing"),
+        ("/tokens", {"role": "viewer"}, "Id is missing"),
+    ],
+)
+async def test_a_refused_form_names_its_field_as_its_label_does(
+    visitor: Visitor, path: str, form: dict[str, str], told: str
+) -> None:
+    await visitor.sign_in("admin")
+    page = parsed((await visitor.post(path, form)).text)
+    assert f"Nothing was changed. {told}" in page.one("div", id="failure").words
+
+
 async def test_a_project_that_is_not_there_is_made_by_who_may_and_by_nobody_else(
     visitor: Visitor, services: Services
 ) -> None:
@@ -300,6 +319,21 @@ async def test_figures_are_those_of_the_ledger(visitor: Visitor) -> None:
     assert _says(key, f"Spend a month 61% $12.34 {NOTHING} $7.66 $20.00")
     usage = await visitor.page("/usage?group_by=model")
     assert _says(usage, "small $12.34 100% 1 1.2 M 0 34 k 3 0")
+
+
+async def test_who_sees_some_teams_is_told_that_a_models_figures_are_of_these(
+    visitor: Visitor, policies: Path
+) -> None:
+    await visitor.sign_in("webviewer")
+    page = await visitor.page("/models/team/spare")
+    assert _says(page, "Spent this month by your teams $0.00")
+    assert _says(page, "None of your teams called it this month.")
+    assert _says(page, "Spend of your teams, last 30 days")
+    assert _says(await visitor.page("/models"), "Spent by your teams this month")
+    await visitor.sign_in("viewer")
+    page = await visitor.page("/models/team/spare")
+    assert _says(page, "Nobody called it this month.")
+    assert "your teams" not in page.words
 
 
 async def test_the_csv_has_what_the_page_shows(visitor: Visitor) -> None:
