@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from console.pages import assets, headers
-from console.pages.views import links, numbers
+from console.pages.views import labels, links, numbers
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -25,7 +25,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.globals |= {"links": links, "asset": assets.address, "pairs": _pairs}
+    made.globals |= {
+        "links": links,
+        "labels": labels,
+        "asset": assets.address,
+        "pairs": _pairs,
+    }
     made.filters |= {
         "usd": numbers.usd,
         "usd_exact": numbers.usd_exact,

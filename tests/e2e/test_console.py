@@ -42,6 +42,13 @@ return [field.selectionStart, field.selectionEnd];
 """
 _OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
+# Tables that have to be scrolled sideways, and labels that are cut off.
+_HIDDEN = """
+const wide = [...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth);
+const cut = [...document.querySelectorAll(".chart .y text")].filter(e => e.getBBox().x < 0);
+return [...wide, ...cut].map(e => e.getAttribute("aria-label") ?? e.textContent);
+"""
+
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
@@ -83,7 +90,7 @@ def test_a_key_is_minted_used_seen_to_spend_and_blocked(gateway: Gateway, browse
     for _ in range(3):
         client.chat.completions.create(model="gpt4_limited", messages=messages)  # type: ignore[call-overload]
 
-    browser.press("Go to the key’s page")
+    browser.press("Go to the key\N{RIGHT SINGLE QUOTATION MARK}s page")
     browser.wait_text("Limits now")
     key_page = browser.path
     assert api_key not in browser.driver.page_source
@@ -173,6 +180,7 @@ def test_no_page_makes_the_browser_complain_and_none_is_wider_than_a_phone(
             browser.show_as(scheme, width)
             browser.open(f"{gateway.endpoint}{ROOT}{path}")
             assert browser.script(_OVERFLOW) <= 0, (path, width)
+            assert browser.script(_HIDDEN) == [], (path, width)
     assert browser.errors() == []
 
 
@@ -200,5 +208,4 @@ def test_numbers_of_now_move_without_reloading(gateway: Gateway, browser: Browse
     assert chat(gateway, key).status_code == 200
     for part, words in before.items():
         wait_for(lambda: browser.find(part).text != words, f"newer numbers in {part}", 20)  # noqa: B023
-    assert "<$0.0001" in browser.find("#live-spent").text
     assert browser.script("return window.stayed") is True

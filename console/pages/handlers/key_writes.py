@@ -35,29 +35,23 @@ async def new(visit: Visit) -> Response:
 
 async def create(visit: Visit) -> Response:
     """The key, shown once: it is in this answer and nowhere else."""
-    team = visit.posted("team")
+    target = f"project:{forms.name(visit.form, 'team')}/{forms.name(visit.form, 'project')}"
     try:
-        visit.require("key.write", team or None)
-        asked = read_fields(KeyCreate, forms.key_create(visit.form))
-        target = f"project:{asked.team}/{asked.project}"
-        made = await visit.write(
-            "key.create", target, lambda: visit.services.keys.create(visit.actor, asked)
-        )
+        made = await visit.write("key.create", target, lambda: _create(visit))
     except ManageError as error:
-        return _form(visit, forms.Filled(visit.form, error), error.status)
+        return _form(visit, forms.Filled(visit.form, forms.for_people(error)), error.status)
     return _once(visit, made, "Your new key", [])
 
 
 async def change(visit: Visit) -> Response:
     """What a form on a key's page asks for."""
     key_id, action = visit.path("key"), visit.path("action")
-    entry = find_key(visit.policy, visit.actor, "key.write", key_id)
     if action not in _ACTIONS:
         raise ManageError("not_found", "There is no such action.")
+    # What is not an id may be a key, which the audit log must not hold.
+    target = f"key:{key_id if key_id in visit.policy.keys else '?'}"
     try:
-        done = await visit.write(
-            f"key.{action}", f"key:{entry.key.id}", _work(visit, key_id, action)
-        )
+        done = await visit.write(f"key.{action}", target, _work(visit, key_id, action))
     except ManageError as error:
         told = forms.for_people(error)
         refused = forms.Refused(forms.Filled(visit.form, told), told, action)
@@ -70,9 +64,20 @@ async def change(visit: Visit) -> Response:
 
 
 def _work(visit: Visit, key_id: str, action: str) -> Work:
-    """What is wrong with the form is found in the thread, and recorded as any refusal."""
+    """Who may not, and what is wrong with the form, is found in it, and recorded as any refusal."""
     known = visit.posted("etag") or None
-    return lambda: _ACTIONS[action](visit, key_id, known)
+
+    def work() -> Any:
+        find_key(visit.policy, visit.actor, "key.write", key_id)
+        return _ACTIONS[action](visit, key_id, known)
+
+    return work
+
+
+def _create(visit: Visit) -> KeyCreated:
+    visit.require("key.write", visit.posted("team") or None)
+    asked = read_fields(KeyCreate, forms.key_create(visit.form))
+    return visit.services.keys.create(visit.actor, asked)
 
 
 def _change(visit: Visit, key_id: str, etag: str | None) -> Any:

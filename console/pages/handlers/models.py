@@ -16,7 +16,7 @@ from console.pages.views.known import Known
 from console.pages.visit import Visit, go
 from console.problems import ManageError
 from console.reads.live import LiveScope
-from console.shapes.models import ModelCreate, ModelPatch, ModelQuery
+from console.shapes.models import ModelCreate, ModelPatch, ModelQuery, ModelView
 from console.shapes.reading import read_fields
 
 _MOST = 500
@@ -64,22 +64,20 @@ async def new(visit: Visit) -> Response:
 async def create(visit: Visit) -> Response:
     """A new alias."""
     try:
-        visit.require("model.write")
-        asked = read_fields(ModelCreate, forms.model_create(visit.form))
-        work = _creating(visit, asked)
-        await visit.write("model.create", f"model:{asked.alias}", work)
+        target = f"model:{forms.name(visit.form, 'alias')}"
+        made = await visit.write("model.create", target, lambda: _create(visit))
     except ManageError as error:
-        return _form(visit, forms.Filled(visit.form, error), error.status)
-    return go(links.with_query(links.model(asked.alias), done="create"))
+        return _form(visit, forms.Filled(visit.form, forms.for_people(error)), error.status)
+    return go(links.with_query(links.model(made.alias), done="create"))
 
 
 async def change(visit: Visit) -> Response:
     """Changes an alias, or deletes it."""
     alias = visit.path("alias")
-    find_model(visit.policy, visit.actor, "model.write", alias)
     action = "delete" if visit.posted("action") == "delete" else "change"
     try:
-        await visit.write(f"model.{action}", f"model:{alias}", _work(visit, alias, action))
+        target = f"model:{alias if alias in visit.snapshot.aliases else '?'}"
+        await visit.write(f"model.{action}", target, _work(visit, alias, action))
     except ManageError as error:
         told = forms.for_people(error)
         refused = forms.Refused(forms.Filled(visit.form, told), told, action)
@@ -89,14 +87,17 @@ async def change(visit: Visit) -> Response:
     return go(links.with_query(links.model(alias), done="change"))
 
 
-def _creating(visit: Visit, asked: ModelCreate) -> Callable[[], Any]:
-    return lambda: visit.services.models.create(visit.actor, asked)
+def _create(visit: Visit) -> ModelView:
+    visit.require("model.write")
+    asked = read_fields(ModelCreate, forms.model_create(visit.form))
+    return visit.services.models.create(visit.actor, asked)
 
 
 def _work(visit: Visit, alias: str, action: str) -> Callable[[], Any]:
     etag = visit.posted("etag") or None
 
     def work() -> Any:
+        find_model(visit.policy, visit.actor, "model.write", alias)
         if action == "delete":
             if visit.posted("confirm") != alias:
                 message = "Type the model's name to delete it."

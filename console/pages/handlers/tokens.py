@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, get_args
 
 from starlette.responses import Response
@@ -11,7 +10,7 @@ from console.pages.views import forms, keys, links
 from console.pages.visit import Visit, go
 from console.problems import ManageError
 from console.shapes.reading import read_fields
-from console.shapes.tokens import TokenCreate
+from console.shapes.tokens import TokenCreate, TokenCreated
 from tollhouse.policy.management import Role
 
 
@@ -24,28 +23,29 @@ async def listed(visit: Visit) -> Response:
 
 async def create(visit: Visit) -> Response:
     """The token, shown once: it is in this answer and nowhere else."""
-    visit.require("token.write")
     try:
-        asked = read_fields(TokenCreate, forms.token_create(visit.form))
-        made = await visit.write("token.create", f"token:{asked.id}", _creating(visit, asked))
+        target = f"token:{forms.name(visit.form, 'id')}"
+        made = await visit.write("token.create", target, lambda: _create(visit))
     except ManageError as error:
-        return await _page(visit, forms.Filled(visit.form, error), status=error.status)
+        return await _page(
+            visit, forms.Filled(visit.form, forms.for_people(error)), status=error.status
+        )
     return visit.page("token_once.html", "Tokens", "The new token", token=made)
 
 
 async def delete(visit: Visit) -> Response:
     """Ends a token."""
-    visit.require("token.write")
     token_id = visit.path("token")
     etag = visit.posted("etag") or None
 
     def work() -> Any:
+        visit.require("token.write")
         return visit.services.tokens.delete(visit.actor, token_id, etag)
 
     try:
         await visit.write("token.delete", f"token:{token_id}", work)
     except ManageError as error:
-        return await _page(visit, forms.Filled({}, error), status=error.status)
+        return await _page(visit, forms.Filled({}, forms.for_people(error)), status=error.status)
     return go(links.with_query(f"{links.ROOT}/tokens", done="delete"))
 
 
@@ -54,8 +54,10 @@ async def back(visit: Visit) -> Response:
     return go(f"{links.ROOT}/tokens")
 
 
-def _creating(visit: Visit, asked: TokenCreate) -> Callable[[], Any]:
-    return lambda: visit.services.tokens.create(visit.actor, asked)
+def _create(visit: Visit) -> TokenCreated:
+    visit.require("token.write")
+    asked = read_fields(TokenCreate, forms.token_create(visit.form))
+    return visit.services.tokens.create(visit.actor, asked)
 
 
 async def _page(

@@ -15,7 +15,11 @@ log = logging.getLogger("tollhouse.console")
 
 WIDTH: Final = 520
 HEIGHT: Final = 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 24, 10, 24
+_LEAST_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 24, 10, 24
+_BESIDE_LABEL: Final = 12
+# Of a letter at 16 px, the larger of the two sizes that labels have, in the widest of their fonts.
+_WIDTHS: Final = {**dict.fromkeys(" .,", 5.5), **dict.fromkeys("kMBT", 14.0)}
+_DIGIT_WIDTH: Final = 10.2
 _STEPS: Final = 4
 # The 12 is for 9 alone: of larger numbers the 10 is a multiple of the steps.
 _NICE: Final = (1, 2, 4, 6, 8, 10, 12)
@@ -68,7 +72,7 @@ class BarChart:
     rows: tuple[tuple[str, str], ...]
     width: int = WIDTH
     height: int = HEIGHT
-    left: int = _LEFT
+    left: int = _LEAST_LEFT
     right: int = WIDTH - _RIGHT
     bottom: int = HEIGHT - _BOTTOM
     is_failed: bool = False
@@ -103,15 +107,24 @@ def _drawn(
     axis: Callable[[int], str],
 ) -> BarChart:
     top = nice_ceiling(max((point.amount for point in points), default=0))
+    y_ticks = _y_ticks(top, axis)
+    widest = max(label_width(tick.label) for tick in y_ticks)
+    left = max(math.ceil(widest) + _BESIDE_LABEL, _LEAST_LEFT)
     return BarChart(
         id=id,
         title=title,
         description=_description(points, words),
-        bars=tuple(_bars(points, top, words)),
-        y_ticks=tuple(_y_ticks(top, axis)),
-        x_ticks=tuple(_x_ticks(points)),
+        bars=tuple(_bars(points, left, top, words)),
+        y_ticks=tuple(y_ticks),
+        x_ticks=tuple(_x_ticks(points, left)),
         rows=tuple((point.name, words(point.amount)) for point in points),
+        left=left,
     )
+
+
+def label_width(label: str) -> float:
+    """At most what it takes where letters are large."""
+    return sum(_WIDTHS.get(letter, _DIGIT_WIDTH) for letter in label)
 
 
 def nice_ceiling(amount: float) -> int:
@@ -125,8 +138,8 @@ def nice_ceiling(amount: float) -> int:
     return next(each for each in found if each >= amount and each % _STEPS == 0)
 
 
-def _bars(points: Sequence[Point], top: int, words: Callable[[int], str]) -> list[Bar]:
-    slot = (WIDTH - _RIGHT - _LEFT) / max(len(points), 1)
+def _bars(points: Sequence[Point], left: int, top: int, words: Callable[[int], str]) -> list[Bar]:
+    slot = (WIDTH - _RIGHT - left) / max(len(points), 1)
     width = max(slot * 0.72, _THINNEST)
     floor, room = HEIGHT - _BOTTOM, HEIGHT - _BOTTOM - _TOP
     bars = []
@@ -134,7 +147,7 @@ def _bars(points: Sequence[Point], top: int, words: Callable[[int], str]) -> lis
         height = room * (point.amount / top)
         if point.amount:
             height = max(height, _THINNEST)
-        x = _LEFT + slot * index + (slot - width) / 2
+        x = left + slot * index + (slot - width) / 2
         bars.append(
             Bar(
                 x=round(x, 2),
@@ -160,14 +173,14 @@ def _y_ticks(top: int, axis: Callable[[int], str]) -> list[Tick]:
     ]
 
 
-def _x_ticks(points: Sequence[Point]) -> list[Tick]:
-    slot = (WIDTH - _RIGHT - _LEFT) / max(len(points), 1)
+def _x_ticks(points: Sequence[Point], left: int) -> list[Tick]:
+    slot = (WIDTH - _RIGHT - left) / max(len(points), 1)
     every = max(math.ceil(len(points) / _MOST_LABELS), 1)
     # Counted from the last, which is today.
     wanted = [i for i in range(len(points)) if (len(points) - 1 - i) % every == 0]
     return [
         Tick(
-            at=round(_LEFT + slot * (index + 0.5), 2),
+            at=round(left + slot * (index + 0.5), 2),
             label=points[index].label,
             is_minor=(len(wanted) - 1 - order) % 2 == 1,
         )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from console.pages.views.labels import in_words
 from console.problems import ManageError
 from console.shapes.keys import KeyView
 from console.shapes.limits import Limits
@@ -35,6 +36,7 @@ OVERLAPS: Final = (
 
 Posted = Mapping[str, list[str]]
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _APART = re.compile(r"(?<=\d)[, _](?=\d{3}(?!\d))")
 
 
@@ -73,6 +75,12 @@ class Refused:
 def text(posted: Posted, name: str) -> str | None:
     """None where nothing was typed."""
     return (posted.get(name) or [""])[0].strip() or None
+
+
+def name(posted: Posted, field: str) -> str:
+    """What the audit log calls something that may not be made; "?" for what is no name."""
+    typed = text(posted, field)
+    return typed if typed and _NAME.fullmatch(typed) else "?"
 
 
 def listed(posted: Posted, name: str) -> list[str]:
@@ -220,9 +228,9 @@ def token_create(posted: Posted) -> dict[str, Any]:
 
 
 def for_people(error: ManageError) -> ManageError:
-    """What the API says of its header is no help beside a form."""
+    """As the form has names for it; what the API says of its header is no help beside one."""
     if error.code != "etag_mismatch":
-        return error
+        return in_words(error)
     message = (
         "Somebody changed this since you opened the page. Look at it as it is now, and decide anew."
     )

@@ -17,15 +17,17 @@ _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 
 
 def usd(nano: int) -> str:
-    """ "$1,234.50": to the cent; below a cent to four decimals, so that small is not nothing."""
+    """ "$1,234.50": to the cent; below a cent to four decimals, so that small is not nothing.
+    Halves are rounded up, here and in all that follows."""
     if nano < 0:
         return f"{_MINUS}{usd(-nano)}"
-    if nano == 0 or nano >= _CENT:
-        cents = (nano + _CENT // 2) // _CENT
+    # What rounds up to a cent is one.
+    if nano == 0 or nano >= _CENT - _TENTH_OF_MILLI // 2:
+        cents = _rounded(nano, _CENT)
         return f"${cents // 100:,}.{cents % 100:02}"
     if nano < _TENTH_OF_MILLI:
         return "<$0.0001"
-    return f"$0.{nano // _TENTH_OF_MILLI:04}"
+    return f"$0.{_rounded(nano, _TENTH_OF_MILLI):04}"
 
 
 def usd_exact(nano: int) -> str:
@@ -36,7 +38,7 @@ def usd_exact(nano: int) -> str:
 def usd_short(nano: int) -> str:
     """For an axis: "$1.2 k", "$250", "$0.05"."""
     if nano >= 1000 * NANO_PER_USD:
-        return f"${short(nano // NANO_PER_USD)}"
+        return f"${short(_rounded(nano, NANO_PER_USD))}"
     return format_usd(nano).removesuffix(".00")
 
 
@@ -50,7 +52,7 @@ def short(number: int) -> str:
     for scale, unit in _SCALES:
         # What rounds up to 1000 of a unit is 1 of the next.
         if number * 2000 >= scale * 1999:
-            return f"{_three_digits(number / scale)} {unit}"
+            return f"{_three_digits(number, scale)} {unit}"
     return str(number)
 
 
@@ -121,7 +123,12 @@ def _largest(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def _three_digits(number: float) -> str:
-    decimals = 2 if number < 10 else 1 if number < 100 else 0
-    text = f"{number:.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def _three_digits(number: int, scale: int) -> str:
+    decimals = 2 if number < 10 * scale else 1 if number < 100 * scale else 0
+    # In whole numbers: floats round 12.35 down.
+    whole, part = divmod(_rounded(number * 10**decimals, scale), 10**decimals)
+    return f"{whole}.{part:0{decimals}}".rstrip("0").rstrip(".") if part else str(whole)
+
+
+def _rounded(number: int, unit: int) -> int:
+    return (2 * number + unit) // (2 * unit)

@@ -62,6 +62,25 @@ async def test_a_key_that_asks_for_too_much_names_the_level_beside_the_field_and
     assert len(services.reader.now().snapshot.keys) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "form", "told"),
+    [
+        ("/new-key", {**_NEW, "limits.requests_per_day": "x"}, "Requests a day must be a whole"),
+        ("/new-key", {**_NEW, "limits.monthly_spend_usd": "75"}, "USD a month 75 is more than"),
+        ("/new-key", {**_NEW, "expires": "date"}, "Ends must be"),
+        ("/keys/web-1/change", {"limits.daily_spend_usd": "x"}, "USD a day must be"),
+        ("/new-model", {}, "Name is missing"),
+        ("/tokens", {"role": "viewer"}, "Id is missing"),
+    ],
+)
+async def test_a_refused_form_names_its_field_as_its_label_does(
+    visitor: Visitor, path: str, form: dict[str, str], told: str
+) -> None:
+    await visitor.sign_in("admin")
+    page = parsed((await visitor.post(path, form)).text)
+    assert f"Nothing was changed. {told}" in page.one("div", id="failure").words
+
+
 async def test_a_project_that_is_not_there_is_made_by_who_may_and_by_nobody_else(
     visitor: Visitor, services: Services
 ) -> None:
@@ -186,6 +205,34 @@ async def test_a_refused_change_is_on_record(visitor: Visitor, services: Service
     assert told == ["key.create", "project:web/site", "refused", "exceeds_level"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "form", "told"),
+    [
+        ("viewer /keys/web-1/block", {}, "key.block key:web-1 role_not_allowed"),
+        ("viewer /new-key", _NEW, "key.create project:web/site role_not_allowed"),
+        ("viewer /tokens", {"id": "x"}, "token.create token:x role_not_allowed"),
+        ("lead /tokens/admin/delete", {}, "token.delete token:admin role_not_allowed"),
+        ("lead /new-model", {"alias": "team/x"}, "model.create model:team/x role_not_allowed"),
+        ("lead /models/small", {}, "model.change model:small role_not_allowed"),
+        ("lead /keys/none/rotate", {}, "key.rotate key:? not_found"),
+        ("platform /models/none", {"action": "delete"}, "model.delete model:? not_found"),
+        ("admin /new-key", {"team": "<b>"}, "key.create project:?/? invalid_request"),
+        ("admin /tokens", {"role": "king"}, "token.create token:? invalid_request"),
+        ("admin /new-model", {}, "model.create model:? invalid_request"),
+    ],
+)
+async def test_what_is_refused_before_anything_is_tried_is_on_record_once(
+    visitor: Visitor, services: Services, asked: str, form: dict[str, str], told: str
+) -> None:
+    role, path = asked.split()
+    await visitor.sign_in(role)
+    assert (await visitor.post(path, form)).status_code in (400, 403, 404)
+    record, before = search_audit(services.audit.path, limit=2)
+    assert " ".join(record.fields[name] for name in ("action", "target", "code")) == told
+    assert (record.fields["outcome"], record.fields["actor"]["id"]) == ("refused", role)
+    assert before.fields["action"] == "sign_in"
+
+
 async def test_who_did_what_to_a_key_is_on_its_page_for_auditors(visitor: Visitor) -> None:
     await visitor.sign_in("lead")
     await visitor.post("/keys/web-1/block", {"reason": "leaked"})
@@ -272,6 +319,21 @@ async def test_figures_are_those_of_the_ledger(visitor: Visitor) -> None:
     assert _says(key, f"Spend a month 61% $12.34 {NOTHING} $7.66 $20.00")
     usage = await visitor.page("/usage?group_by=model")
     assert _says(usage, "small $12.34 100% 1 1.2 M 0 34 k 3 0")
+
+
+async def test_who_sees_some_teams_is_told_that_a_models_figures_are_of_these(
+    visitor: Visitor, policies: Path
+) -> None:
+    await visitor.sign_in("webviewer")
+    page = await visitor.page("/models/team/spare")
+    assert _says(page, "Spent this month by your teams $0.00")
+    assert _says(page, "None of your teams called it this month.")
+    assert _says(page, "Spend of your teams, last 30 days")
+    assert _says(await visitor.page("/models"), "Spent by your teams this month")
+    await visitor.sign_in("viewer")
+    page = await visitor.page("/models/team/spare")
+    assert _says(page, "Nobody called it this month.")
+    assert "your teams" not in page.words
 
 
 async def test_the_csv_has_what_the_page_shows(visitor: Visitor) -> None:

@@ -37,6 +37,19 @@ def test_every_bar_and_label_is_inside_the_picture(points: list[Point]) -> None:
     assert all(0 <= tick.at <= WIDTH for tick in chart.x_ticks)
 
 
+@given(st.integers(0, 2**60))
+def test_the_labels_of_an_axis_have_room_and_leave_room_for_bars(amount: int) -> None:
+    chart = _chart([Point("1", "1 Nov", amount)])
+    # Drawn from 8 left of the axis, to the left.
+    assert all(charts.label_width(tick.label) <= chart.left - 8 for tick in chart.y_ticks)
+    assert chart.left < WIDTH / 2
+
+
+def test_a_label_of_a_fraction_of_a_cent_has_more_room_than_one_of_dollars() -> None:
+    lefts = [_chart([Point("1", "1 Nov", nano)]).left for nano in (10**11, 10**8, 1000)]
+    assert lefts == sorted(set(lefts))
+
+
 @given(_POINTS)
 def test_what_is_not_nothing_can_be_seen(points: list[Point]) -> None:
     seen = [bar.height > 1 for bar in _chart(points).bars]

@@ -130,6 +130,27 @@ async def test_tables_have_headings_and_pictures_have_words(visitor: Visitor, ro
             assert "alt" in picture.attributes, path
 
 
+async def test_each_value_of_a_wide_table_says_what_it_is_where_rows_are_cards(
+    visitor: Visitor,
+) -> None:
+    wide = 0
+    for path, page in await _pages(visitor, "admin"):
+        for table in page.all("table"):
+            headings = [each.words for each in table.one("thead").all("th")]
+            if len(headings) < 4:
+                continue
+            wide += 1
+            assert "rows" in table.attributes["class"].split(), path
+            for row in [each for body in table.all("tbody", "tfoot") for each in body.all("tr")]:
+                cells = list(row.all("td"))
+                assert len(cells) in (0, len(headings) - 1), path
+                for heading, cell in zip(headings[1:], cells, strict=False):
+                    said = cell.attributes.get("data-label")
+                    # A bar says its share beside it.
+                    assert heading in (said, "Share"), (path, heading)
+    assert wide > 10
+
+
 async def test_what_the_policy_says_is_text_and_never_markup(visitor: Visitor) -> None:
     await visitor.sign_in("admin")
     for path in ("/keys", "/keys/web-1", "/teams/web"):

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from console.pages.views import forms
+from console.pages.views import forms, labels
 from console.problems import ManageError
 from console.shapes.keys import KeyCreate, KeyPatch
 from console.shapes.models import ModelCreate, ModelPatch
@@ -88,6 +88,19 @@ def test_a_refusal_is_shown_at_the_field_that_it_is_about() -> None:
     assert filled.wrong("limits.daily_spend_usd") is None
     listed = forms.Filled({}, ManageError("invalid_request", "no such model", "allowed_models.1"))
     assert listed.wrong("allowed_models") == "no such model"
+
+
+def test_a_missing_environment_is_named_as_the_form_names_it() -> None:
+    missing = ManageError("invalid_request", "the field 'env' is missing: one of prod", "env")
+    assert forms.for_people(missing).message == "Environment is missing: one of prod"
+    entry = ManageError("invalid_request", "'allowed_models.1' must be text", "allowed_models.1")
+    assert forms.for_people(entry).message == "Models must be text"
+    other = ManageError("policy_read_only", "the files are 'env'", details={"patch": "x"})
+    assert forms.for_people(other) is other
+
+
+def test_every_field_of_the_api_that_a_form_has_is_named_there() -> None:
+    assert tuple(labels.LIMITS) == forms.LIMITS
 
 
 def test_a_models_form_makes_what_the_use_case_takes() -> None:

@@ -16,9 +16,16 @@ from tollhouse.money import NANO_PER_USD
         (0, "$0.00"),
         (1, "<$0.0001"),
         (99_999, "<$0.0001"),
+        (100_000, "$0.0001"),
+        (1_865_700, "$0.0019"),
         (4_230_000, "$0.0042"),
+        (4_250_000, "$0.0043"),
+        (9_949_999, "$0.0099"),
+        (9_950_000, "$0.01"),
         (10_000_000, "$0.01"),
         (1_234_500_000_000, "$1,234.50"),
+        (14_999_999, "$0.01"),
+        (15_000_000, "$0.02"),
         (1_234_567_890_123, "$1,234.57"),
         (-1_500_000_000, "\N{MINUS SIGN}$1.50"),
     ],
@@ -33,7 +40,12 @@ def test_money_is_to_the_cent_and_what_is_less_is_not_nothing(nano: int, words: 
         (0, "0"),
         (950, "950"),
         (1000, "1 k"),
+        (1005, "1.01 k"),
+        (1125, "1.13 k"),
+        (9995, "10 k"),
         (12_345, "12.3 k"),
+        (12_350, "12.4 k"),
+        (1_050_000, "1.05 M"),
         (999_999, "1 M"),
         (1_234_567, "1.23 M"),
         (2_310_000_000, "2.31 B"),
@@ -77,6 +89,10 @@ def test_what_is_years_away_is_told_in_years() -> None:
 def test_a_moment_is_in_utc_and_says_so() -> None:
     assert numbers.moment(1_796_000_000) == "30 Nov 2026, 00:53 UTC"
     assert numbers.iso(1_796_000_000) == "2026-11-30T00:53:20Z"
+
+
+def test_an_amount_at_an_axis_is_rounded_as_elsewhere() -> None:
+    assert numbers.usd_short(1234 * NANO_PER_USD + NANO_PER_USD // 2) == "$1.24 k"
 
 
 @given(st.integers(0, 10**16), st.integers(0, 10**16))
