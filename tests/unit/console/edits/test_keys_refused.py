@@ -340,6 +340,18 @@ def test_what_the_services_would_not_take_is_refused_in_their_words(
     assert files() == before
 
 
+def test_a_key_has_at_most_64_names_of_metadata_and_can_be_blocked_all_the_same(
+    managed: Managed,
+) -> None:
+    full: dict[str, Any] = {f"n{number}": number for number in range(63)}
+    managed.keys.patch(ADMIN, "web-1", KeyPatch(metadata=full))
+    error = refused(managed.keys.patch, ADMIN, "web-1", KeyPatch(metadata={"one-more": 1}))
+    assert error.code == "policy_refused"
+    assert "'metadata' has too many names: write at most 64" in error.message
+    view = managed.keys.block(ADMIN, "web-1", KeyBlock(reason="why"))
+    assert (view.state, len(view.metadata)) == ("blocked", 64)
+
+
 def test_a_layout_that_only_people_can_edit_is_said(managed: Managed) -> None:
     text = WEB.replace("metadata: {owner: ann}", "? metadata\n        : {owner: ann}")
     (managed.directory / "teams/web.yaml").write_text(text)
