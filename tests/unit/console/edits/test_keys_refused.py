@@ -318,7 +318,14 @@ def test_a_policy_that_is_wrong_is_read_as_it_was_and_not_written(managed: Manag
     assert (error.code, error.status) == ("policy_invalid", 409)
     assert error.details["problems"][0]["file"] == "org.yaml"
     assert "org.yaml:2:1" in error.message
-    assert refused(Managed(managed.directory).keys.get, ADMIN, "web-1").code == "policy_invalid"
+    for work in (
+        lambda: managed.keys.patch(LEAD, "web-1", KeyPatch()),
+        lambda: Managed(managed.directory).keys.get(LEAD, "web-1"),
+    ):
+        error = refused(work)
+        assert (error.code, error.details) == ("policy_invalid", {})
+        assert "org" not in error.message
+        assert "tell an admin" in error.message
 
 
 def test_what_the_services_would_not_take_is_refused_in_their_words(
