@@ -103,6 +103,15 @@ def create(managed: Managed, actor: Actor, **fields: Any) -> ManageError:
                 "more than the project 'site' has",
             ),
         ),
+        (
+            # The org has 1,000, the team 500, the environment 50.
+            {"limits": {"monthly_spend_usd": 2000}, "env": "staging"},
+            (
+                "exceeds_level",
+                "limits.monthly_spend_usd",
+                "more than the environment 'staging' of the org 'acme' has, 50 USD a month",
+            ),
+        ),
         ({"env": None}, ("invalid_request", "env", "'env' is missing: one of prod, staging")),
         (
             {"env": "stagin"},
@@ -293,12 +302,14 @@ def test_a_definition_that_changed_is_not_changed_again_unseen(
             error = refused(work, tag)
             assert (error.code, error.status) == ("etag_mismatch", 412)
             assert error.details == {"etag": now.etag}
+            assert ("weak ETags never match" in error.message) is tag.startswith("W/")
     assert files() == before
     managed.keys.patch(PLATFORM, "web-1", KeyPatch(), f'"other", "{now.etag}"')
 
 
-@pytest.mark.parametrize("overlap", ["", "soon", "1y", "-1d"])
+@pytest.mark.parametrize("overlap", ["", "soon", "1y", "-1d", "366d"])
 def test_an_overlap_is_a_duration(managed: Managed, overlap: str) -> None:
+    managed.keys.rotate(ADMIN, "web-2", KeyRotate(overlap="365d"))
     error = refused(managed.keys.rotate, ADMIN, "web-1", KeyRotate(overlap=overlap))
     assert (error.code, error.param) == ("invalid_request", "overlap")
 
