@@ -4,7 +4,7 @@ only their own block."""
 from __future__ import annotations
 
 from console.actors import Actor
-from console.edits.data import Data, of_key, redacted
+from console.edits.data import Data, of_key
 from console.edits.editor import Change
 from console.edits.laying import lay
 from console.edits.policy import KeyEntry
@@ -68,4 +68,4 @@ def _may_take_back(entry: KeyEntry, actor: Actor) -> bool:
 
 
 def _change(action: str, entry: KeyEntry, old: Data, new: Data) -> Change:
-    return Change(action, entry.key.id, entry.team, redacted(old), redacted(new))
+    return Change(action, entry.key.id, entry.team, old, new)

@@ -51,20 +51,6 @@ def etag(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def redacted(data: Data | None) -> Data | None:
-    """For the audit log: of hashes, the first 8 digits, which are enough to tell them apart."""
-    if data is None:
-        return None
-    hidden = {**data}
-    if "sha256" in hidden:
-        hidden["sha256"] = _short(hidden["sha256"])
-    if "previous" in hidden:
-        hidden["previous"] = [
-            {**old, "sha256": _short(old["sha256"])} for old in hidden["previous"]
-        ]
-    return hidden
-
-
 def merged(old: Mapping[str, Any], changes: Mapping[str, Any]) -> Data:
     """JSON Merge Patch (RFC 7386) of one level: null takes out, what is not named stays."""
     new = {**old, **changes}
@@ -79,10 +65,6 @@ def full(fields: Mapping[str, Any]) -> Data:
         for name, value in fields.items()
         if value is not None and (name == "allowed_models" or value not in ([], {}))
     }
-
-
-def _short(sha256: str) -> str:
-    return f"{sha256[:8]}…"
 
 
 def _dumped(model: BaseModel, exclude: Iterable[str] = ()) -> Data:

@@ -108,9 +108,9 @@ class PolicyEditor:
             try:
                 return self._tried(actor, edit)
             except ReadOnlyError as error:
-                raise self._read_only(edit, error) from error
+                raise self._read_only(actor, edit, error) from error
             except EditError as error:
-                raise refusal_of(error) from error
+                raise refusal_of(error, actor) from error
 
     def _tried(self, actor: Actor, edit: Edit) -> Edited:
         for _ in range(_TRIES - 1):
@@ -158,12 +158,12 @@ class PolicyEditor:
         warning = self._git.commit(about.rewrites, about.actor.id, message)
         return [] if warning is None else [warning]
 
-    def _read_only(self, edit: Edit, error: ReadOnlyError) -> ManageError:
+    def _read_only(self, actor: Actor, edit: Edit, error: ReadOnlyError) -> ManageError:
         """What would have been written, for who has a checkout."""
         try:
             _, _, change, planned = self._planned(edit)
         except EditError as wrong:
-            return refusal_of(wrong)
+            return refusal_of(wrong, actor)
         if change.command is not None:
             return _by_command(change, error)
         message = (

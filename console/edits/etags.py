@@ -16,5 +16,8 @@ def require(if_match: str | None, etag: str, what: str) -> None:
     # Weak ones never match here (RFC 9110, 13.1.1). The quotes are easily forgotten.
     if etag in (each.strip().strip('"') for each in if_match.split(",")):
         return
+    if any(each.strip().startswith("W/") for each in if_match.split(",")):
+        message = "weak ETags never match: send in If-Match the one of the answer, without W/"
+        raise ManageError("etag_mismatch", message, details={"etag": etag})
     message = f"{what} is no longer what the If-Match was of: GET it again, and decide anew"
     raise ManageError("etag_mismatch", message, details={"etag": etag})

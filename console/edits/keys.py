@@ -7,7 +7,7 @@ from datetime import datetime
 
 from console.actors import Actor
 from console.edits import blocking, key_changes, key_listing, minting, rotation
-from console.edits.data import etag, of_key, redacted
+from console.edits.data import etag, of_key
 from console.edits.editor import Change, PolicyEditor
 from console.edits.etags import require as require_etag
 from console.edits.finding import find_key
@@ -75,7 +75,7 @@ class Keys:
             require_etag(if_match, etag(old), "the key")
             new = key_changes.changed(policy, actor, entry, asked, now)
             lay(draft, entry.document.file, entry.path, old, new)
-            return Change("key.change", entry.key.id, entry.team, redacted(old), redacted(new))
+            return Change("key.change", entry.key.id, entry.team, old, new)
 
         return self._edited(actor, edit, now)
 
@@ -88,7 +88,7 @@ class Keys:
             require_etag(if_match, etag(old), "the key")
             blocking.require_own_block(entry, actor)
             draft.remove(entry.document.file, entry.path)
-            return Change("key.delete", entry.key.id, entry.team, before=redacted(old))
+            return Change("key.delete", entry.key.id, entry.team, before=old)
 
         edited = self._editor.edit(actor, edit)
         return Deleted(id=edited.change.target, warnings=edited.warnings)

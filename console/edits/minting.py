@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from console.actors import Actor
 from console.edits import narrowing
 from console.edits.bounds import above_key
-from console.edits.data import Data, full, redacted
+from console.edits.data import Data, full
 from console.edits.editor import Change
 from console.edits.ends import future_end
 from console.edits.key_changes import require_env, require_within
@@ -45,7 +45,7 @@ def mint(  # noqa: PLR0913, PLR0917 - the draft, who, and what was asked
         "key.create",
         key["id"],
         team,
-        after=redacted(key),
+        after=key,
         command=_command(team, project, key),
         remainder=_remainder(key),
         warnings=made + _warnings(policy, team, project, key),

@@ -46,26 +46,35 @@ def require_models(
 
 
 def require_limits(bounds: Iterable[Bound], asked: Limits, param: str) -> None:
-    """Raises ManageError `exceeds_level`, for the widest level with less."""
-    for bound in bounds:
-        _require(bound, stated(bound.limits), asked, param)
+    """`bounds` begin with the widest.
+
+    Raises:
+        ManageError: `exceeds_level`, for the level that has least; of two, the nearer one.
+    """
+    nearest = list(bounds)[::-1]
+    above = [(bound.rule, limit) for bound in nearest for limit in stated(bound.limits)]
+    _require(above, asked, param)
 
 
 def require_model_limits(bounds: Iterable[Bound], asked: Mapping[str, Limits], param: str) -> None:
     """As `require_limits`: against a level's limits for that alias, and those for all."""
+    nearest = list(bounds)[::-1]
     for alias, limits in asked.items():
-        for bound in bounds:
-            field_of = f"{param}.{alias}"
-            _require(bound, stated(bound.limits), limits, field_of)
-            _require(bound, stated(bound.model_limits.get(alias, Limits())), limits, field_of)
+        above = [
+            (bound.rule, limit)
+            for bound in nearest
+            for some in (bound.model_limits.get(alias, Limits()), bound.limits)
+            for limit in stated(some)
+        ]
+        _require(above, limits, f"{param}.{alias}")
 
 
-def _require(bound: Bound, above: Iterable[Stated], asked: Limits, param: str) -> None:
-    wanted = {limit.field: limit for limit in stated(asked)}
-    for limit in above:
-        more = wanted.get(limit.field)
-        if more is not None and more.amount > limit.amount:
-            raise _limit(bound.rule, limit, more, f"{param}.{limit.field}")
+def _require(above: list[tuple[ModelRule, Stated]], asked: Limits, param: str) -> None:
+    for more in stated(asked):
+        of_field = [pair for pair in above if pair[1].field == more.field]
+        rule, least = min(of_field, key=lambda pair: pair[1].amount, default=(None, more))
+        if rule is not None and more.amount > least.amount:
+            raise _limit(rule, least, more, f"{param}.{more.field}")
 
 
 def _models(rule: ModelRule, beyond: list[str], entries: list[str], param: str) -> ManageError:

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from console.edits.policy import Policy
-from console.edits.refusals import policy_invalid
+from console.edits.refusals import policy_withheld
 from tollhouse.policy.compiler import PolicyLoader
 from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.source import PolicyDirectory
@@ -51,4 +51,4 @@ class PolicyReader:
         except PolicyError as error:
             self._is_wrong = True
             if self._policy is None:
-                raise policy_invalid(error) from error
+                raise policy_withheld() from error  # whoever it is that asks

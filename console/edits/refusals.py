@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from console.actors import Actor
 from console.problems import ManageError
 from tollhouse.policy.editing.errors import (
     EditError,
@@ -17,10 +18,12 @@ from tollhouse.policy.problems import PolicyError, PolicyProblem
 _SHOWN = 20
 
 
-def refusal_of(error: EditError) -> ManageError:
+def refusal_of(error: EditError, actor: Actor) -> ManageError:
     """Of all but `ReadOnlyError`, which is answered with how to do it in Git."""
     if isinstance(error, WouldBeRefused):
-        return policy_invalid(error.error) if error.before else _policy_refused(error.error)
+        if not error.before:
+            return _policy_refused(error.error)
+        return policy_invalid(error.error) if actor.teams is None else policy_withheld()
     if isinstance(error, LockedError):
         return ManageError("edited_meanwhile", str(error))
     if isinstance(error, LayoutError):
@@ -28,7 +31,16 @@ def refusal_of(error: EditError) -> ManageError:
     if isinstance(error, MeanwhileError):
         message = "the policy's files kept changing while this was done: nothing was changed, retry"
         return ManageError("edited_meanwhile", message)
-    return ManageError("policy_invalid", str(error))
+    return ManageError("policy_invalid", str(error)) if actor.teams is None else policy_withheld()
+
+
+def policy_withheld() -> ManageError:
+    """For who may not see other teams' files: it says nothing of what is in them."""
+    message = (
+        "the policy's files hold a mistake, and are not edited until it is mended: tell an admin,"
+        " whom `tollhouse check` tells where it is"
+    )
+    return ManageError("policy_invalid", message)
 
 
 def policy_invalid(error: PolicyError) -> ManageError:

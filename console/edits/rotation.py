@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from datetime import datetime, timedelta
 
-from console.edits.data import Data, of_key, redacted
+from console.edits.data import Data, of_key
 from console.edits.editor import Change
 from console.edits.laying import lay
 from console.edits.policy import KeyEntry, Policy
@@ -14,6 +14,8 @@ from tollhouse.keyring import moments
 from tollhouse.keyring.actions import MOST_PREVIOUS
 from tollhouse.policy.compiled import Key
 from tollhouse.policy.editing.draft import Draft
+
+_LONGEST_OVERLAP = timedelta(days=365)
 
 
 def rotate(  # noqa: PLR0913, PLR0917 - the draft, the key, and what was asked
@@ -33,15 +35,19 @@ def rotate(  # noqa: PLR0913, PLR0917 - the draft, the key, and what was asked
         del new["previous"]
     _lay_previous(draft, entry, old, new)
     command = f"tollhouse keys rotate {shlex.quote(key.id)} --overlap {shlex.quote(overlap)}"
-    return Change("key.rotate", key.id, entry.team, redacted(old), redacted(new), command)
+    return Change("key.rotate", key.id, entry.team, old, new, command)
 
 
 def _duration(overlap: str) -> timedelta:
     try:
-        return moments.duration(overlap)
+        lasting = moments.duration(overlap)
     except (moments.MomentError, OverflowError):
         message = "'overlap' must be a duration such as 12h, 7d, or 0"
         raise ManageError("invalid_request", message, param="overlap") from None
+    if lasting > _LONGEST_OVERLAP:
+        message = f"'overlap' must be at most {_LONGEST_OVERLAP.days} days"
+        raise ManageError("invalid_request", message, param="overlap")
+    return lasting
 
 
 def _still_valid(old: Data, key: Key, now: datetime) -> list[Data]:

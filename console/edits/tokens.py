@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from console.actors import Actor
-from console.edits.data import Data, etag, full, of_token, redacted
+from console.edits.data import Data, etag, full, of_token
 from console.edits.editor import Change, PolicyEditor
 from console.edits.ends import future_end
 from console.edits.etags import require as require_etag
@@ -48,7 +48,7 @@ class Tokens:
             _require_scope(policy, asked)
             data = _written(policy, asked, key_material.sha256_hex(token), now)
             draft.append(policy.management_document.file, ("tokens",), data)
-            return Change("token.create", asked.id, after=redacted(data), command=_command(data))
+            return Change("token.create", asked.id, after=data, command=_command(data))
 
         edited = self._editor.edit(actor, edit)
         view = token_view(edited.policy, asked.id, now.timestamp(), edited.warnings)
@@ -75,7 +75,7 @@ class Tokens:
             old = of_token(file)
             require_etag(if_match, etag(old), "the token")
             draft.remove(policy.management_document.file, ("tokens", index))
-            return Change("token.delete", token_id, before=redacted(old))
+            return Change("token.delete", token_id, before=old)
 
         edited = self._editor.edit(actor, edit)
         return Deleted(id=token_id, warnings=edited.warnings)

@@ -27,6 +27,7 @@ _LONGEST_SELECTOR = 160
 _MOST_DIGITS = 18
 _LARGEST_NUMBER = 2**53  # JSON readers that know doubles only are exact up to here
 _LONGEST_MOMENT = 40
+_LOOKS_LIKE_KEY = re.compile(rf"\b(?:{'|'.join(rules.KEY_PREFIXES)})[A-Za-z0-9_-]{{16,}}")
 _USD = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -131,7 +132,15 @@ def metadata_value(value: object) -> object:
         return value
     if isinstance(value, int | Decimal):
         return _number(value)
-    return rules.metadata_value(value)
+    text = rules.metadata_value(value)
+    return without_key(text) if isinstance(text, str) else text
+
+
+def without_key(text: str) -> str:
+    """Text for logs, which people paste the key into that they write of."""
+    if text.startswith(rules.KEY_PREFIXES) or _LOOKS_LIKE_KEY.search(text):
+        refuse("looks like a key, and metadata is logged: name the key by its id")
+    return text
 
 
 def _number(value: int | Decimal) -> int | Decimal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from console.shapes.base import (
     KeyId,
@@ -15,6 +15,7 @@ from console.shapes.base import (
     Shape,
     When,
     Written,
+    without_key,
 )
 from console.shapes.limits import EffectiveLimit, Limits, ModelLimits
 from tollhouse.policy.compiled import BlockedAt
@@ -99,7 +100,7 @@ class KeyRotate(Shape):
 class KeyBlock(Shape):
     """Refuses all calls of the key."""
 
-    reason: Line | None = None
+    reason: Annotated[Line, AfterValidator(without_key)] | None = None
     """One line, kept in the policy."""
 
 

@@ -21,6 +21,7 @@ S = TypeVar("S", bound=Shape)
 MOST_BYTES: Final = 1_048_576
 """Of a request's body."""
 _DEEPEST = 16
+_MOST_NAMED = 5
 
 
 def read_body(shape: type[S], body: bytes) -> S:
@@ -45,10 +46,19 @@ def read_fields(shape: type[S], fields: object) -> S:
 
 
 def refuse(shape: type[BaseModel] | None, found: Sequence[Mapping[str, Any]]) -> NoReturn:
-    """The first of pydantic's findings, as a refusal."""
+    """The first of pydantic's findings, as a refusal that names the other fields."""
     param, sentence = sentence_of(shape, found[0])
-    more = f"; {len(found) - 1} more fields are wrong" if len(found) > 1 else ""
-    raise ManageError("invalid_request", f"{sentence}{more}", param=param or None)
+    others = dict.fromkeys(sentence_of(shape, each)[0] for each in found[1:])
+    also = _also_wrong([other for other in others if other not in ("", param)])
+    raise ManageError("invalid_request", f"{sentence}{also}", param=param or None)
+
+
+def _also_wrong(params: list[str]) -> str:
+    if not params:
+        return ""
+    named = ", ".join(f"'{param}'" for param in params[:_MOST_NAMED])
+    more = f" and {len(params) - _MOST_NAMED} more" if len(params) > _MOST_NAMED else ""
+    return f" (also wrong: {named}{more})"
 
 
 def parsed(body: bytes) -> object:

@@ -51,6 +51,8 @@ def sentence_of(shape: type[BaseModel] | None, finding: Mapping[str, Any]) -> tu
     if finding["type"] == "extra_forbidden":
         near = suggestion(str(path[-1]), fields_of(shape, path[:-1]))
         return param, f"unknown field '{param}'{near}"
+    if finding["type"] == "missing" and not param:
+        return param, "the body is empty: send a JSON object"
     if finding["type"] == "missing":
         return param, f"the field '{param}' is missing"
     subject = f"'{param}'" if param else "the body"

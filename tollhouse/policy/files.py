@@ -18,6 +18,7 @@ from pydantic import (
     InstanceOf,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 from tollhouse.policy import rules
 from tollhouse.policy.compiled import (
@@ -29,6 +30,9 @@ from tollhouse.policy.compiled import (
 )
 
 _NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_MOST_METADATA = 64
+# Written by a block (tollhouse.keyring.actions), beside the others: no key is too full for one.
+_MARKS = frozenset({"blocked_reason", "blocked_by"})
 _KEY_ID = f"^(?!tlh_|tlm_|sk-){_NAME[1:]}"
 _DATE = "^2[0-9]{3}-[0-9]{1,2}-[0-9]{1,2}([Tt]|[ \\t]+|$)"
 
@@ -41,6 +45,13 @@ def text_schema(pattern: str, *examples: str) -> WithJsonSchema:
 
 def number_schema(**bounds: object) -> WithJsonSchema:
     return WithJsonSchema({"type": "number", **bounds})
+
+
+def _few_names(metadata: dict[str, object]) -> dict[str, object]:
+    if len(metadata.keys() - _MARKS) > _MOST_METADATA:
+        message = f"has too many names: write at most {_MOST_METADATA}, beside those of a block"
+        raise PydanticCustomError("policy", message)
+    return metadata
 
 
 Name = Annotated[str, AfterValidator(rules.name), text_schema(_NAME)]
@@ -130,6 +141,11 @@ SpendUsd = Annotated[
 ]
 PriceUsd = Annotated[
     Decimal, BeforeValidator(rules.usd), Field(le=10_000), number_schema(minimum=0, maximum=10_000)
+]
+KeyMetadata = Annotated[
+    dict[Name, Metadata],
+    AfterValidator(_few_names),
+    Field(json_schema_extra={"maxProperties": _MOST_METADATA + len(_MARKS)}),
 ]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -340,8 +356,8 @@ class KeyFile(AccessFile):
     """Its environment; required where org.yaml names any, else a word for logs. Default: none."""
     expires: Expiry | None = None
     """A date (valid through its last second) or a time; default: never."""
-    metadata: dict[Name, Metadata] = {}
-    """Text, numbers or booleans by name, for logs; default none."""
+    metadata: KeyMetadata = {}
+    """Text, numbers or booleans by name, for logs, at most 64; default none."""
 
 
 class ProjectFile(AccessFile):

@@ -103,6 +103,15 @@ def create(managed: Managed, actor: Actor, **fields: Any) -> ManageError:
                 "more than the project 'site' has",
             ),
         ),
+        (
+            # The org has 1,000, the team 500, the environment 50.
+            {"limits": {"monthly_spend_usd": 2000}, "env": "staging"},
+            (
+                "exceeds_level",
+                "limits.monthly_spend_usd",
+                "more than the environment 'staging' of the org 'acme' has, 50 USD a month",
+            ),
+        ),
         ({"env": None}, ("invalid_request", "env", "'env' is missing: one of prod, staging")),
         (
             {"env": "stagin"},
@@ -293,12 +302,14 @@ def test_a_definition_that_changed_is_not_changed_again_unseen(
             error = refused(work, tag)
             assert (error.code, error.status) == ("etag_mismatch", 412)
             assert error.details == {"etag": now.etag}
+            assert ("weak ETags never match" in error.message) is tag.startswith("W/")
     assert files() == before
     managed.keys.patch(PLATFORM, "web-1", KeyPatch(), f'"other", "{now.etag}"')
 
 
-@pytest.mark.parametrize("overlap", ["", "soon", "1y", "-1d"])
+@pytest.mark.parametrize("overlap", ["", "soon", "1y", "-1d", "366d"])
 def test_an_overlap_is_a_duration(managed: Managed, overlap: str) -> None:
+    managed.keys.rotate(ADMIN, "web-2", KeyRotate(overlap="365d"))
     error = refused(managed.keys.rotate, ADMIN, "web-1", KeyRotate(overlap=overlap))
     assert (error.code, error.param) == ("invalid_request", "overlap")
 
@@ -318,7 +329,14 @@ def test_a_policy_that_is_wrong_is_read_as_it_was_and_not_written(managed: Manag
     assert (error.code, error.status) == ("policy_invalid", 409)
     assert error.details["problems"][0]["file"] == "org.yaml"
     assert "org.yaml:2:1" in error.message
-    assert refused(Managed(managed.directory).keys.get, ADMIN, "web-1").code == "policy_invalid"
+    for work in (
+        lambda: managed.keys.patch(LEAD, "web-1", KeyPatch()),
+        lambda: Managed(managed.directory).keys.get(LEAD, "web-1"),
+    ):
+        error = refused(work)
+        assert (error.code, error.details) == ("policy_invalid", {})
+        assert "org" not in error.message
+        assert "tell an admin" in error.message
 
 
 def test_what_the_services_would_not_take_is_refused_in_their_words(
@@ -338,6 +356,18 @@ def test_what_the_services_would_not_take_is_refused_in_their_words(
     assert "'meta/llama:3' needs a price" in error.message
     assert len(error.details["problems"]) == 1
     assert files() == before
+
+
+def test_a_key_has_at_most_64_names_of_metadata_and_can_be_blocked_all_the_same(
+    managed: Managed,
+) -> None:
+    full: dict[str, Any] = {f"n{number}": number for number in range(63)}
+    managed.keys.patch(ADMIN, "web-1", KeyPatch(metadata=full))
+    error = refused(managed.keys.patch, ADMIN, "web-1", KeyPatch(metadata={"one-more": 1}))
+    assert error.code == "policy_refused"
+    assert "'metadata' has too many names: write at most 64" in error.message
+    view = managed.keys.block(ADMIN, "web-1", KeyBlock(reason="why"))
+    assert (view.state, len(view.metadata)) == ("blocked", 64)
 
 
 def test_a_layout_that_only_people_can_edit_is_said(managed: Managed) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from console.audit.redact import Redaction
 from console.shapes.keys import KeyBlock, KeyCreate, KeyCreated, KeyPatch, KeyRotate
 from console.shapes.levels import ProjectPatch
 from console.shapes.reading import read_fields
@@ -231,19 +232,25 @@ def test_a_deleted_key_is_gone_with_its_lines_and_no_others(managed: Managed) ->
     ]
 
 
-def test_what_is_planned_has_before_and_after_and_no_whole_hash(managed: Managed) -> None:
+def test_what_is_planned_has_before_and_after_and_the_audit_log_hides_their_hashes(
+    managed: Managed,
+) -> None:
     managed.keys.rotate(PLATFORM, "web-1", KeyRotate())
     (planned,) = managed.planned
     change = planned.change
     assert (change.action, change.target, change.team) == ("key.rotate", "web-1", "web")
     assert change.before == {
         "id": "web-1",
-        "sha256": "a1a1a1a1…",
+        "sha256": "a1" * 32,
         "env": "prod",
         "metadata": {"owner": "ann"},
     }
     assert change.after is not None
-    assert change.after["previous"][0]["sha256"] == "a1a1a1a1…"
+    assert change.after["previous"][0]["sha256"] == "a1" * 32
+    shown = Redaction().value({"before": change.before, "after": change.after})
+    assert shown["before"]["sha256"] == "sha256:a1a1…#1"
+    assert shown["after"]["previous"][0]["sha256"] == "sha256:a1a1…#1"
+    assert shown["after"]["sha256"].endswith("…#2")
     assert planned.old.snapshot.version != planned.new.snapshot.version
     assert list(planned.rewrites) == [WEB_FILE]
 

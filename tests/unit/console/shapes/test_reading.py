@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from console.problems import ManageError
 from console.shapes.base import Shape
-from console.shapes.keys import KeyCreate, KeyPatch, KeyQuery, KeyView
+from console.shapes.keys import KeyBlock, KeyCreate, KeyPatch, KeyQuery, KeyView
 from console.shapes.levels import ProjectCreate, TeamCreate, TeamPatch
 from console.shapes.limits import Limits
 from console.shapes.models import ModelCreate, ModelPatch
-from console.shapes.reading import MOST_BYTES, read_body, read_fields
+from console.shapes.reading import MOST_BYTES, read_body, read_fields, refuse
 from console.shapes.tokens import TokenCreate
 from tollhouse.money import nano_to_usd, usd_to_nano
 from tollhouse.policy.files import LimitsFile, ModelFile
@@ -105,6 +105,14 @@ def refused(shape: type[Shape], body: bytes | str) -> tuple[str, str | None, str
             "metadata.x",
             "must be text, a number, true or false",
         ),
+        *(
+            (
+                f'{{{KEY}, "metadata": {{"x": "{text}"}}}}',
+                "metadata.x",
+                "'metadata.x' looks like a key",
+            )
+            for text in ("sk-x", "tlh_x", " tlm_x", "found tlh_aKeyThatNobodyHas1 in a log")
+        ),
         (f'{{{KEY}, "metadata": {{"x": "a\\nb"}}}}', "metadata.x", "must be one line of 1 to 200"),
         (
             f'{{{KEY}, "allowed_models": ["{"m" * 161}"]}}',
@@ -160,6 +168,28 @@ def test_what_looks_like_a_key_is_not_repeated() -> None:
     for body in (f'{{{KEY}, "{secret}": 1}}', f'{{{KEY}, "metadata": {{"{secret}!": 1}}}}'):
         assert secret not in str(refused(KeyCreate, body))
     assert secret not in str(refused(KeyCreate, f'{{"team": "{secret}!", "project": "b"}}'))
+
+
+def test_no_key_is_the_reason_of_a_block() -> None:
+    body = b'{"reason": "pasted sk-proj-abcdefghijklmnop into a chat"}'
+    assert refused(KeyBlock, body)[1] == "reason"
+    assert read_body(KeyBlock, b'{"reason": "risk-averse, task-tlh_1"}').reason
+
+
+def test_where_there_is_no_body_at_all_one_is_asked_for() -> None:
+    with pytest.raises(ManageError) as error:
+        refuse(KeyCreate, [{"type": "missing", "loc": (), "input": None}])
+    assert error.value.message == "the body is empty: send a JSON object"
+
+
+def test_all_fields_that_are_wrong_are_named_and_five_at_most() -> None:
+    body = '{"team": 5, "project": 5, "metadata": {"x": [], "y": {}}}'
+    assert refused(KeyCreate, body)[2] == (
+        "'team' must be text, not a number (also wrong: 'project', 'metadata.x', 'metadata.y')"
+    )
+    unknown = ", ".join(f'"{name}": 1' for name in "abcdefgh")
+    body = f"{{{KEY}, {unknown}}}"
+    assert refused(KeyCreate, body)[2].endswith("(also wrong: 'b', 'c', 'd', 'e', 'f' and 2 more)")
 
 
 def test_an_empty_body_is_an_empty_object() -> None:
