@@ -90,7 +90,7 @@ def test_a_key_is_minted_used_seen_to_spend_and_blocked(gateway: Gateway, browse
     for _ in range(3):
         client.chat.completions.create(model="gpt4_limited", messages=messages)  # type: ignore[call-overload]
 
-    browser.press("Go to the key\N{RIGHT SINGLE QUOTATION MARK}s page")
+    browser.press("Go to the key")
     browser.wait_text("Limits now")
     key_page = browser.path
     assert api_key not in browser.driver.page_source
