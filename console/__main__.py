@@ -44,7 +44,7 @@ async def run(chosen: ConsoleOptions) -> None:
     services = build(chosen, policy_metrics)
     try:
         async with (
-            _following(services.current, policy_metrics),
+            _following(services.current),
             _alerting(chosen, services, registry),
         ):
             app = create_app(services)
@@ -55,14 +55,10 @@ async def run(chosen: ConsoleOptions) -> None:
 
 
 @asynccontextmanager
-async def _following(current: CurrentPolicy, metrics: PolicyMetrics) -> AsyncIterator[None]:
-    def refused(error: PolicyError) -> None:
-        metrics.failed(error)
-        current.refused(error)
-
+async def _following(current: CurrentPolicy) -> AsyncIterator[None]:
     stop = asyncio.Event()
     task = asyncio.create_task(
-        watch(current.holder, stop, on_success=current.loaded, on_failure=refused)
+        watch(current.holder, stop, on_success=current.loaded, on_failure=current.refused)
     )
     try:
         yield

@@ -52,10 +52,6 @@ def build(chosen: ConsoleOptions, metrics: PolicyMetrics) -> Services:
     reader = PolicyReader(chosen.policies, allow_demo_keys=demo)
     past = _Past(recording, history, reader)
 
-    def adopted(old: Policy | None, new: Policy) -> None:
-        metrics.loaded(new.snapshot)
-        past.adopted(old, new)
-
     editor = PolicyEditor(
         chosen.policies,
         allow_demo_keys=demo,
@@ -65,7 +61,7 @@ def build(chosen: ConsoleOptions, metrics: PolicyMetrics) -> Services:
     )
     sessions = Sessions.kept_in(state / "session.key")
     return Services(
-        current=CurrentPolicy(chosen.policies, adopted, allow_demo_keys=demo),
+        current=CurrentPolicy(chosen.policies, past.adopted, metrics, allow_demo_keys=demo),
         reader=reader,
         keys=Keys(reader, editor, _clock),
         teams=Teams(reader, editor),
