@@ -7,22 +7,23 @@ every other refusal is made, and logged, under a known key.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from tollhouse import contract, keys
+from authz_service import stored
+from authz_service.verdicts import Call, Decision, Granted, Listed, Refused
+from tollhouse import endpoints, keys
 from tollhouse.decisions import PARAMETER_NOT_ALLOWED
 from tollhouse.policy.compiled import Alias, Key, ModelRule, Snapshot
 from tollhouse.policy.rules import ALIAS, KEY_PREFIXES
 
 MODELS_PATH = "/v1/models"
 
-# OpenAI endpoints whose model cannot be checked in the request, or that this gateway does not
-# carry: known, so the answer says "not allowed" rather than "no such thing".
-CLOSED_ENDPOINTS = frozenset(
+# First segments of OpenAI's and Anthropic's paths that nothing opens: known, so that the answer
+# says "not allowed" rather than "no such thing". realtime: docs/decisions/0018-no-realtime.md.
+CLOSED_PATHS = frozenset(
     {
-        *("assistants", "audio", "batches", "chat", "completions", "containers", "conversations"),
-        *("evals", "files", "fine_tuning", "images", "messages", "moderations", "organization"),
-        *("realtime", "rerank", "responses", "threads", "uploads", "vector_stores", "videos"),
+        *("audio", "chat", "chatkit", "images", "messages", "organization", "organizations"),
+        *("realtime", "responses", "skills", "usage"),
     }
 )
 
@@ -33,61 +34,6 @@ _A_KEY = re.compile(rf"(?:{'|'.join(map(re.escape, KEY_PREFIXES))})[A-Za-z0-9_-]
 
 REPLACED = "before it was rotated"
 """In the message of `key_expired`: what expired is not the key, but one that it replaced."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What Envoy tells of one request.
-
-    `endpoint` is one of `contract.ENDPOINTS` or None; `model` the alias the body names, None where
-    the body was not read; `body_error` (code, message) what request.lua found wrong with it;
-    `unbounded` the parameter that request.lua tells of, which may be one that names other models.
-    `is_read`: request.lua saw this request at all.
-    """
-
-    method: str
-    path: str
-    api_key: str | None
-    endpoint: str | None = None
-    model: str | None = None
-    body_error: tuple[str, str] | None = None
-    unbounded: str | None = None
-    is_read: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """The call may go to the provider behind this alias.
-
-    `is_previous`: it came with a key that this one replaced and that is valid for a while yet.
-    """
-
-    key: Key
-    alias: Alias
-    is_previous: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """`GET /v1/models`: what this key may call, sorted by name; `single` for `/v1/models/{id}`."""
-
-    key: Key
-    aliases: tuple[Alias, ...]
-    single: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """`message` is for the caller and the log; it never holds a key."""
-
-    code: str
-    message: str
-    param: str | None = None
-    key: Key | None = None
-    alias: str | None = None
-
-
-Decision = Granted | Listed | Refused
 
 
 def decide(snapshot: Snapshot, call: Call, now: float) -> Decision:
@@ -121,7 +67,15 @@ def decide_for(snapshot: Snapshot, key: Key, call: Call, now: float) -> Decision
         return refused
     if call.path == MODELS_PATH or call.path.startswith(MODELS_PATH + "/"):
         return _list_models(snapshot, key, call)
-    return _check_endpoint(key, call) or _check_body(key, call) or _check_alias(snapshot, key, call)
+    return _check_endpoint(key, call) or _check_call(snapshot, key, call)
+
+
+def _check_call(snapshot: Snapshot, key: Key, call: Call) -> Decision:
+    if call.endpoint in endpoints.UNCHECKED:
+        return _check_unchecked(snapshot, key, call)
+    if call.endpoint == endpoints.RESPONSE_BY_ID:
+        return _check_stored(snapshot, key, call)
+    return _check_body(key, call) or _check_alias(snapshot, key, call)
 
 
 def _check_key(snapshot: Snapshot, key: Key, now: float) -> Refused | None:
@@ -164,10 +118,15 @@ def _owner(snapshot: Snapshot, key: Key) -> str:
     return snapshot.teams[key.team].owner or "the gateway's operator"
 
 
+def _callable(snapshot: Snapshot, key: Key) -> list[Alias]:
+    """The aliases that the key may call, by name."""
+    return [snapshot.aliases[name] for name in sorted(key.models)]
+
+
 def _list_models(snapshot: Snapshot, key: Key, call: Call) -> Listed | Refused:
     if call.method != "GET":
         return _no_such_endpoint(key, call)
-    allowed = [snapshot.aliases[name] for name in sorted(key.models)]
+    allowed = _callable(snapshot, key)
     if call.path == MODELS_PATH:
         return Listed(key, tuple(allowed), single=False)
     name = call.path.removeprefix(MODELS_PATH + "/")
@@ -178,18 +137,56 @@ def _list_models(snapshot: Snapshot, key: Key, call: Call) -> Listed | Refused:
 def _check_endpoint(key: Key, call: Call) -> Refused | None:
     if not call.is_read:
         return _unread(key)
-    if call.endpoint in contract.ENDPOINTS and call.method == "POST":
-        return None
+    if call.endpoint is not None:
+        methods = endpoints.methods_of(call.endpoint)
+        return None if methods is None or call.method in methods else _closed(key, call)
     first = call.path.removeprefix("/v1/").split("/")[0]
-    if call.endpoint is None and call.path.startswith("/v1/") and first in CLOSED_ENDPOINTS:
+    if call.path.startswith("/v1/") and first in CLOSED_PATHS:
+        return _closed(key, call)
+    return _no_such_endpoint(key, call)
+
+
+def _closed(key: Key, call: Call) -> Refused:
+    return Refused(
+        "endpoint_not_allowed",
+        f"{call.method} {_shown(call, call.path)} is not open on this gateway: its model "
+        f"cannot be checked against your key's policy. Open endpoints: {_open_endpoints()}.",
+        key=key,
+    )
+
+
+def _check_unchecked(snapshot: Snapshot, key: Key, call: Call) -> Granted | Refused:
+    """Nothing in these calls says which model runs: they are open to those who are allowed a name
+    that stands for them."""
+    assert call.endpoint is not None  # noqa: S101 - decide_for asks after it
+    serving = [alias for alias in _callable(snapshot, key) if alias.serves(call.endpoint)]
+    if not serving:
+        return _closed(key, call)
+    if len(serving) > 1:
+        names = ", ".join(alias.name for alias in serving)
         return Refused(
             "endpoint_not_allowed",
-            f"{call.method} {_shown(call, call.path)} is not open on this gateway: its model "
-            f"cannot be "
-            f"checked against your key's policy. Open endpoints: {_open_endpoints()}.",
+            f"Several names of your key's policy serve {_shown(call, call.path)} ({names}), and "
+            f"nothing in the request says which is meant. Ask {_owner(snapshot, key)} to allow "
+            "one of them only.",
             key=key,
         )
-    return _no_such_endpoint(key, call)
+    return Granted(key, serving[0], call.endpoint)
+
+
+def _check_stored(snapshot: Snapshot, key: Key, call: Call) -> Granted | Refused:
+    bind = stored.bind_of(call.api_key) if call.api_key else ""
+    found = stored.find(call.response_id or "", bind, _callable(snapshot, key))
+    if found is None:
+        return Refused("response_not_found", _NO_RESPONSE, param="response_id", key=key)
+    alias, _, response = found
+    return Granted(key, alias, endpoints.RESPONSE_BY_ID, bind=bind, stored=response)
+
+
+_NO_RESPONSE = (
+    "There is no such stored response for this key. The id of a response is bound to the key that "
+    "made it, and to a model that the key may still call."
+)
 
 
 def _no_such_endpoint(key: Key, call: Call) -> Refused:
@@ -202,7 +199,7 @@ def _no_such_endpoint(key: Key, call: Call) -> Refused:
 
 
 def _open_endpoints() -> str:
-    names = [f"POST /v1/{name}" for name in sorted(contract.ENDPOINTS)]
+    names = [f"POST /v1/{name}" for name in sorted(endpoints.NAMING_A_MODEL)]
     return ", ".join([*names, f"GET {MODELS_PATH}"])
 
 
@@ -242,20 +239,42 @@ def _unread(key: Key) -> Refused:
 
 
 def _check_alias(snapshot: Snapshot, key: Key, call: Call) -> Granted | Refused:
-    name = call.model or ""
+    name, endpoint = call.model or "", call.endpoint or ""
     if name not in key.models:
         return _model_refused(snapshot, key, call, name)
     alias = snapshot.aliases[name]
-    if call.endpoint not in alias.endpoints:
+    if not alias.serves(endpoint):
         return Refused(
             "endpoint_not_allowed",
             f"Model {name} does not serve {_shown(call, call.path)}; it serves "
-            f"{', '.join('/v1/' + endpoint for endpoint in sorted(alias.endpoints))}.",
+            f"{', '.join('/v1/' + each for each in sorted(alias.endpoints))}.",
             param="model",
             key=key,
             alias=name,
         )
-    return Granted(key, alias)
+    if endpoint == endpoints.RESPONSES:
+        return _check_responses(snapshot, key, alias, call)
+    return Granted(key, alias, endpoint)
+
+
+def _check_responses(
+    snapshot: Snapshot, key: Key, alias: Alias, call: Call
+) -> Granted | Refused:
+    bind = stored.bind_of(call.api_key) if call.api_key else ""
+    granted = Granted(key, alias, endpoints.RESPONSES, bind=bind)
+    if call.response_id is None:
+        return granted
+    found = stored.find(call.response_id, bind, _callable(snapshot, key))
+    if found is None:
+        message = _NO_RESPONSE
+    elif any(each.provider == found[1].provider for each in alias.deployments):
+        return replace(granted, stored=found[2])
+    else:
+        message = (
+            f"The previous response was made by {found[0].name}, and {alias.name} cannot read it. "
+            f"Call {found[0].name}, or send the conversation itself as `input`."
+        )
+    return Refused("response_not_found", message, "previous_response_id", key, alias.name)
 
 
 def _model_refused(snapshot: Snapshot, key: Key, call: Call, name: str) -> Refused:

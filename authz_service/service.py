@@ -8,9 +8,10 @@ from collections.abc import Callable
 import grpc
 from envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 
-from authz_service.decision import Decision, Granted, Listed, Refused, decide
+from authz_service.decision import decide
 from authz_service.metrics import Metrics
 from authz_service.transport import Answers, call_from
+from authz_service.verdicts import Decision, Granted, Listed, Refused
 from tollhouse.decisions import ALLOWED
 from tollhouse.policy.compiled import Snapshot
 

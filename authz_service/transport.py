@@ -7,19 +7,24 @@ serialized once and reused: the same key calling the same alias gets the same by
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from google.protobuf.struct_pb2 import Struct
 from google.rpc.code_pb2 import OK, PERMISSION_DENIED
 
-from authz_service.decision import Call, Decision, Granted, Listed, Refused
+from authz_service.balance import Attempt, Draw, candidates, in_order
+from authz_service.stored import tag_of
+from authz_service.verdicts import Call, Decision, Granted, Listed, Refused
 from tollhouse import contract
 from tollhouse.decisions import ALLOWED, CODES, error_body
+from tollhouse.endpoints import KNOWN
 from tollhouse.policy.compiled import Alias, Key, Snapshot
+from tollhouse.policy.ordering import route_of
 
 # The client's key goes no further than this service.
 _CREDENTIAL_HEADERS = ("authorization", "x-api-key")
@@ -36,10 +41,11 @@ def call_from(request: CheckRequest) -> Call:
         method=http.method,
         path=http.path.partition("?")[0],
         api_key=_api_key(http.headers),
-        endpoint=endpoint if endpoint in contract.ENDPOINTS else None,
+        endpoint=endpoint if endpoint in KNOWN else None,
         model=_text(facts, "model"),
         body_error=(error, _text(facts, "error_message") or "") if error else None,
         unbounded=_text(facts, "unbounded"),
+        response_id=_stated(facts, "response_id") or _stated(facts, "previous_response_id"),
         # request.lua names an endpoint ("none" included) on every request that it reads.
         is_read=endpoint is not None,
     )
@@ -47,6 +53,12 @@ def call_from(request: CheckRequest) -> Call:
 
 def _text(fields: Mapping[str, Any], name: str) -> str | None:
     return fields[name].string_value if name in fields else None
+
+
+def _stated(fields: Mapping[str, Any], name: str) -> str | None:
+    """A fact that is always told, and is "none" where the request does not say."""
+    text = _text(fields, name)
+    return None if text == "none" else text
 
 
 def _api_key(headers: Mapping[str, str]) -> str | None:
@@ -60,72 +72,123 @@ def _api_key(headers: Mapping[str, str]) -> str | None:
 class Answers:
     """Serialized answers of one snapshot; a new snapshot means a new `Answers`.
 
-    Without a reference cycle, so that the last reference to it takes the snapshot along.
+    `draw` shares calls out among deployments. Without a reference cycle, so that the last reference
+    to it takes the snapshot along.
     """
 
-    def __init__(self, snapshot: Snapshot, cached_grants: int = 65_536) -> None:
+    def __init__(
+        self, snapshot: Snapshot, cached_grants: int = 65_536, draw: Draw = random.random
+    ) -> None:
         self._writer = _Writer(snapshot)
-        self._granted = lru_cache(maxsize=cached_grants)(self._writer.granted)
+        self._draw = draw
+        self._granted = lru_cache(maxsize=cached_grants)(self._writer.in_order)
+        self._candidates = lru_cache(maxsize=cached_grants)(self._writer.candidates)
 
     def serialize(self, decision: Decision) -> bytes:
         """The CheckResponse for a decision, as bytes."""
         if isinstance(decision, Granted):
-            return self._granted(decision.key.id, decision.alias.name, decision.is_previous)
+            return self._serialize(decision)
         if isinstance(decision, Listed):
             return self._writer.listed(decision)
         return self._writer.refused(decision)
 
+    def _serialize(self, granted: Granted) -> bytes:
+        if granted.stored is not None:
+            # There are as many as there are responses: not worth keeping.
+            return self._writer.granted(granted, candidates(self._writer.snapshot, granted))
+        which = _Which(granted.key.id, granted.alias.name, granted.endpoint)
+        found = self._candidates(which)
+        order = in_order(found, self._draw) if len(found) > 1 else (0,)
+        return self._granted(which, order, granted.is_previous, granted.bind)
+
+
+class _Which(NamedTuple):
+    """What a grant depends on, as something that can be looked up."""
+
+    key_id: str
+    alias: str
+    endpoint: str
+
 
 class _Writer:
     def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+        self.snapshot = snapshot
 
-    def granted(self, key_id: str, alias_name: str, is_previous: bool) -> bytes:
-        key, alias = self._snapshot.keys[key_id], self._snapshot.aliases[alias_name]
+    def candidates(self, which: _Which) -> tuple[Attempt, ...]:
+        return candidates(self.snapshot, self._grant_of(which))
+
+    def in_order(
+        self, which: _Which, order: tuple[int, ...], is_previous: bool, bind: str
+    ) -> bytes:
+        granted = self._grant_of(which, is_previous=is_previous, bind=bind)
+        found = self.candidates(which)
+        return self.granted(granted, tuple(found[place] for place in order))
+
+    def _grant_of(self, which: _Which, *, is_previous: bool = False, bind: str = "") -> Granted:
+        key, alias = self.snapshot.keys[which.key_id], self.snapshot.aliases[which.alias]
+        return Granted(key, alias, which.endpoint, is_previous=is_previous, bind=bind)
+
+    def granted(self, granted: Granted, attempts: tuple[Attempt, ...]) -> bytes:
+        key, alias = granted.key, granted.alias
         response = CheckResponse()
         response.status.code = OK
-        response.ok_response.headers.append(_header(contract.PROVIDER_HEADER, alias.provider))
+        response.ok_response.headers.append(
+            _header(contract.PROVIDER_HEADER, self._route(alias, attempts))
+        )
         response.ok_response.headers_to_remove.extend(_CREDENTIAL_HEADERS)
         response.ok_response.response_headers_to_add.extend(self._shown())
-        noted = {**_notes(key, alias, is_previous=is_previous), "reason": ALLOWED}
-        response.dynamic_metadata.CopyFrom(
-            _struct({**self._identity(key), **self._grant(alias), **noted})
-        )
+        noted = {**_notes(key, alias, is_previous=granted.is_previous), "reason": ALLOWED}
+        grant = self._grant(granted, attempts)
+        response.dynamic_metadata.CopyFrom(_struct({**self._identity(key), **grant, **noted}))
         return bytes(response.SerializeToString())
 
+    def _route(self, alias: Alias, attempts: tuple[Attempt, ...]) -> str:
+        if len(attempts) == 1:
+            return attempts[0].deployment.provider
+        return route_of(self.snapshot, alias)
+
     def _identity(self, key: Key | None) -> dict[str, Any]:
-        known = {"policy_version": self._snapshot.version}
+        known = {"policy_version": self.snapshot.version}
         if key is None:
             return known
         who = {"key_id": key.id, "team": key.team, "project": key.project}
         return {**known, **who, **({"env": key.env} if key.env else {})}
 
-    def _grant(self, alias: Alias) -> dict[str, Any]:
+    def _grant(self, granted: Granted, attempts: tuple[Attempt, ...]) -> dict[str, Any]:
+        first = attempts[0].deployment
+        shown = {} if self.snapshot.org.show_provider_model else {"show_model": granted.alias.name}
         return {
-            "alias": alias.name,
-            "provider": alias.provider,
-            "provider_model": alias.model,
-            "rewrite": self._rewrite(alias),
-            **({"price": alias.price.to_labels()} if alias.price else {}),
+            "alias": granted.alias.name,
+            "provider": first.provider,
+            "provider_model": first.model,
+            "attempts": [self._attempt(each) for each in attempts],
+            **({"priority_groups": _groups(attempts)} if len(attempts) > 1 else {}),
+            **shown,
+            **({"bind": granted.bind} if granted.bind else {}),
+            **({"stored_id": granted.stored.raw_id} if granted.stored else {}),
         }
 
-    def _rewrite(self, alias: Alias) -> dict[str, Any]:
+    def _attempt(self, attempt: Attempt) -> dict[str, Any]:
+        alias, each = attempt.alias, attempt.deployment
         limit = (
             {"max_output_tokens": alias.max_output_tokens}
             if alias.max_output_tokens is not None
-            else {"default_max_output_tokens": self._snapshot.org.default_max_output_tokens}
+            else {"default_max_output_tokens": self.snapshot.org.default_max_output_tokens}
         )
         return {
-            "model": alias.model,
-            "max_tokens_field": alias.max_tokens_field,
-            "stream_usage": alias.stream_usage,
+            "provider": each.provider,
+            "model": each.model,
+            "deployment": tag_of(alias.name, each.provider, each.model),
+            "max_tokens_field": each.max_tokens_field,
+            "stream_usage": each.stream_usage,
             "defaults": dict(alias.defaults),
             **limit,
+            **({"price": each.price.to_labels()} if each.price else {}),
         }
 
     def listed(self, decision: Listed) -> bytes:
         models = [_model(alias) for alias in decision.aliases]
-        body = models[0] if decision.single else {"object": "list", "data": models}
+        body = models[0] if decision.single else _page(models)
         metadata = {**self._identity(decision.key), "reason": "listed models"}
         return _answer(200, json.dumps(body), ALLOWED, metadata, self._shown())
 
@@ -137,8 +200,20 @@ class _Writer:
 
     def _shown(self) -> list[HeaderValueOption]:
         """What every answer to the client says besides, a later filter's refusal included."""
-        shown = self._snapshot.org.show_policy_version
-        return [_header(contract.POLICY_HEADER, self._snapshot.version)] if shown else []
+        shown = self.snapshot.org.show_policy_version
+        return [_header(contract.POLICY_HEADER, self.snapshot.version)] if shown else []
+
+
+def _groups(attempts: Iterable[Attempt]) -> list[dict[str, Any]]:
+    """What Envoy's priority_group specifier reads: attempt k goes to the k-th group."""
+    return [
+        {"name": str(place), "clusters": [{"cluster_name": _cluster(each), "weight": 1}]}
+        for place, each in enumerate(attempts)
+    ]
+
+
+def _cluster(attempt: Attempt) -> str:
+    return f"provider.{attempt.deployment.provider}"
 
 
 def _notes(key: Key, alias: Alias, *, is_previous: bool) -> dict[str, str]:
@@ -151,8 +226,18 @@ def _notes(key: Key, alias: Alias, *, is_previous: bool) -> dict[str, str]:
 
 
 def _model(alias: Alias) -> dict[str, Any]:
-    # OpenAI's Model object; an alias has no date of its own.
-    return {"id": alias.name, "object": "model", "created": 0, "owned_by": "tollhouse"}
+    # OpenAI's Model object with the members of Anthropic's ModelInfo beside them, so that either
+    # SDK reads it; an alias has no date of its own.
+    openai = {"id": alias.name, "object": "model", "created": 0, "owned_by": "tollhouse"}
+    anthropic = {"type": "model", "display_name": alias.name, "created_at": "1970-01-01T00:00:00Z"}
+    return {**openai, **anthropic}
+
+
+def _page(models: list[dict[str, Any]]) -> dict[str, Any]:
+    """All of them at once, as a list of OpenAI's and a page of Anthropic's."""
+    ends = {"first_id": models[0]["id"], "last_id": models[-1]["id"]} if models else {}
+    nothing = {"first_id": None, "last_id": None}
+    return {"object": "list", "data": models, "has_more": False, **nothing, **ends}
 
 
 def _answer(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tollhouse import contract
+from tollhouse import endpoints
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Alias, Org, Scope
 
@@ -49,7 +49,7 @@ class Call:
 
 def worst_case(size: RequestSize, alias: Alias, org: Org) -> Usage:
     """The most tokens this request can use, as if nothing were cached."""
-    if size.endpoint != contract.CHAT:
+    if size.endpoint != endpoints.CHAT:
         # The context window bounds each text of an embeddings call, not their sum.
         return Usage(_input_bound(size, alias), 0)
     input_tokens = _input_bound(size, alias)
@@ -62,7 +62,7 @@ def worst_case(size: RequestSize, alias: Alias, org: Org) -> Usage:
 
 def empty_call(alias: Alias, org: Org) -> Usage:
     """What a call without a body would reserve: what every call reserves beside its body."""
-    endpoint = contract.CHAT if contract.CHAT in alias.endpoints else contract.EMBEDDINGS
+    endpoint = endpoints.CHAT if endpoints.CHAT in alias.endpoints else endpoints.EMBEDDINGS
     size = RequestSize(endpoint, text_bytes=0, media_parts=0, max_tokens=None, n=1)
     return worst_case(size, alias, org)
 

@@ -126,7 +126,7 @@ def entry_from(logged: HTTPAccessLogEntry) -> Entry | RefusedEntry | UnansweredE
         alias=grant["alias"].string_value,
         usage=usage,
         usage_source=source,
-        price=_price(grant),
+        price=_price(metadata),
         reached_provider=not _never_sent(logged),
         failed=_decision(logged) not in ("", ALLOWED),
         reserved_cost=int(reservation["cost_nanousd"].string_value),
@@ -195,8 +195,10 @@ def _usage(metadata: Mapping[str, Any]) -> tuple[Usage, str]:
     return read_usage({name: getattr(value, value.WhichOneof("kind")) for name, value in fields})
 
 
-def _price(grant: Mapping[str, Any]) -> Price | None:
-    if "price" not in grant:
+def _price(metadata: Mapping[str, Any]) -> Price | None:
+    """That of the deployment that was asked last; None where none was, or it has no price."""
+    attempt = metadata[contract.ATTEMPT].fields if contract.ATTEMPT in metadata else {}
+    if "price" not in attempt:
         return None
-    fields = grant["price"].struct_value.fields
+    fields = attempt["price"].struct_value.fields
     return Price.from_labels({name: value.string_value for name, value in fields.items()})

@@ -5,6 +5,7 @@ One reading of a request travels as Envoy dynamic metadata:
 - `tollhouse.request`, written by `envoy/lua/request.lua`: what the body asks for;
 - `envoy.filters.http.ext_authz`, written by authz_service: who asks, and what they were granted;
 - `envoy.filters.http.ratelimit`, written by ratelimit_service: the reservation;
+- `tollhouse.attempt`, written by `envoy/lua/rewrite.lua`: which deployment is being asked;
 - `tollhouse.response`, written by `envoy/lua/response.lua`: what the provider reported.
 
 Every value in `tollhouse.request` is a string: a rate-limit descriptor carries strings only.
@@ -17,6 +18,7 @@ from typing import Final
 REQUEST: Final = "tollhouse.request"
 GRANT: Final = "envoy.filters.http.ext_authz"
 RESERVATION: Final = "envoy.filters.http.ratelimit"
+ATTEMPT: Final = "tollhouse.attempt"
 RESPONSE: Final = "tollhouse.response"
 
 PROVIDER_HEADER: Final = "x-tollhouse-provider"
@@ -43,6 +45,12 @@ REQUEST_DESCRIPTORS: Final = (
     "tools",
     "prediction",
     "unbounded",
+    "cache_control",
+    "service_tier",
+    "characters",
+    "audio_bytes",
+    "documents",
+    "image_variant",
 )
 # Envoy's own id of the request: its HTTP connection manager replaces whatever a client sends.
 REQUEST_ID_HEADER: Final = "x-request-id"
@@ -50,9 +58,3 @@ REQUEST_ID_DESCRIPTOR: Final = "request_id"
 
 RATE_LIMIT_DOMAIN: Final = "tollhouse"
 ACCESS_LOG_NAME: Final = "tollhouse"
-
-# Endpoints whose body names the model, so that the alias can be checked; request.lua reads their
-# bodies, and an alias says which of them it serves. The path is "/v1/" + the endpoint.
-CHAT: Final = "chat/completions"
-EMBEDDINGS: Final = "embeddings"
-ENDPOINTS: Final = frozenset({CHAT, EMBEDDINGS})

@@ -36,6 +36,7 @@ CODES: Final[dict[str, Code]] = {
     "model_not_allowed": Code(403, "permission_error"),
     "endpoint_not_allowed": Code(403, "permission_error"),
     "model_not_found": Code(404, "invalid_request_error"),
+    "response_not_found": Code(404, "invalid_request_error"),
     "unknown_endpoint": Code(404, "invalid_request_error"),
     "rate_limit_requests": Code(429, "rate_limit_error"),
     "rate_limit_tokens": Code(429, "rate_limit_error"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from authz_service.asked import asked, own_path
-from authz_service.decision import Granted, decide_for
+from authz_service.decision import decide_for
 from authz_service.diff.changes import (
     ACCESS_GAINED,
     ACCESS_LOST,
@@ -22,6 +22,7 @@ from authz_service.diff.changes import (
     team_group,
 )
 from authz_service.diff.limits import differences, limits_in_words
+from authz_service.verdicts import Granted
 from tollhouse.policy.compiled import Key, Limits, Snapshot
 
 # Before any key expires: when it does is a change of its own.

@@ -19,6 +19,7 @@ from authz_service.diff.changes import (
 from authz_service.diff.limits import limits_in_words
 from tollhouse.money import Price, nano_to_usd
 from tollhouse.policy.compiled import Alias, Org, Provider, Snapshot, Team
+from tollhouse.policy.ordering import targets
 from tollhouse.policy.secret import Secret
 
 _ORG = {
@@ -134,7 +135,7 @@ def _provider(old: Provider, new: Provider) -> Iterator[Change]:
 
 
 def _target(alias: Alias) -> str:
-    return f"{alias.provider}/{alias.model}"
+    return targets(alias)
 
 
 def _org_direction(name: str, old: Any, new: Any) -> Direction:

@@ -6,10 +6,10 @@ import json
 
 from rich.console import Console
 
-from authz_service.decision import Refused
 from authz_service.explain.explanation import EmptyCall, explain, table
 from authz_service.explain.words import as_data, explained, table_data, tabled
 from authz_service.inputs import alias_of, key_of, moment_of
+from authz_service.verdicts import Refused
 from tollhouse.policy.opened import OpenedPolicy
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from authz_service.asked import asked, own_path
-from authz_service.decision import Call, Decision, Refused, decide_for
+from authz_service.decision import decide_for
 from authz_service.explain.rules import Step, shadow_steps, steps
+from authz_service.verdicts import Call, Decision, Refused
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Alias, Key, Org
 from tollhouse.policy.limit_words import Stated, stated
@@ -89,8 +90,8 @@ def explain(  # noqa: PLR0913 - what a call is made of
         expires_at=own.at("expires", at_key=True) if key.expires_at is not None else None,
         alias_at=places.model(alias.name),
         price_at=places.model(alias.name, "price"),
-        provider_at=places.provider(alias.provider),
-        base_url=snapshot.providers[alias.provider].base_url,
+        provider_at=places.provider(alias.first.provider),
+        base_url=snapshot.providers[alias.first.provider].base_url,
         reserves=empty_call(alias, snapshot.org),
     )
 

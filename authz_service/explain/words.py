@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from authz_service.decision import Decision, Refused
 from authz_service.explain.explanation import Explanation, Limit, Row
 from authz_service.explain.rules import Step, decisive
 from authz_service.inputs import aligned, shown_moment
+from authz_service.verdicts import Decision, Refused
 from tollhouse.decisions import ALLOWED, CODES
 from tollhouse.money import TOKENS_PER_PRICE, format_usd
+from tollhouse.policy.ordering import targets
 
 
 def code_of(decision: Decision) -> str:
@@ -64,12 +65,12 @@ def _limit(limit: Limit) -> str:
 def _facts(found: Explanation) -> Iterator[tuple[str, ...]]:
     alias, price = found.alias, found.alias.price
     there = f"({found.alias_at}, {found.provider_at})"
-    yield ("Goes to", f"{alias.provider}/{alias.model} at {found.base_url} {there}")
+    yield ("Goes to", f"{targets(alias)} at {found.base_url} {there}")
     if price is None:
         yield ("Price", "none is known")
     else:
         rates = " / ".join(map(format_usd, (price.input, price.output, price.cached_input)))
-        stated = alias.price_source == "policy"
+        stated = alias.first.price_source == "policy"
         source = found.price_at if stated else "the public list of genai-prices"
         yield ("Price", f"{rates} per million tokens of input / output / cached input ({source})")
     yield ("Reserves", _reserves(found))
@@ -127,11 +128,11 @@ def as_data(found: Explanation, version: str, now: float) -> dict[str, Any]:
         "limits": [_limit_data(limit) for limit in found.limits],
         "alias": alias.name,
         "alias_at": found.alias_at,
-        "provider": alias.provider,
-        "provider_model": alias.model,
+        "provider": alias.first.provider,
+        "provider_model": alias.first.model,
         "base_url": found.base_url,
         "price": alias.price.to_labels() if alias.price else None,
-        "price_source": alias.price_source,
+        "price_source": alias.first.price_source,
         "reserves": {
             "input_tokens_beside_body": found.reserves.input_tokens,
             "output_tokens": found.reserves.output_tokens,

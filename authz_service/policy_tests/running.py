@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from authz_service.asked import asked, own_path
-from authz_service.decision import Refused, decide_for
+from authz_service.decision import decide_for
 from authz_service.explain.rules import decisive, steps
 from authz_service.policy_tests.reading import ReadTest
+from authz_service.verdicts import Refused
 from tollhouse.decisions import ALLOWED
 from tollhouse.policy.compiled import Alias, Key, Limits
 from tollhouse.policy.limit_words import stated

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authz_service.asked import asked
-from authz_service.decision import Decision, Refused, decide_for, decide_with
+from authz_service.decision import decide_for, decide_with
 from authz_service.replay.line import NO_MODEL, Question
+from authz_service.verdicts import Decision, Refused
 from tollhouse.decisions import ALLOWED
 from tollhouse.policy.compiled import Key, Snapshot
 

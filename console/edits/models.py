@@ -21,6 +21,7 @@ from console.permissions import require
 from console.problems import ManageError
 from console.shapes.base import Deleted
 from console.shapes.models import ModelCreate, ModelList, ModelPatch, ModelQuery, ModelView
+from tollhouse.policy.deployments import stated
 from tollhouse.policy.documents import Path
 from tollhouse.policy.editing.draft import Draft
 from tollhouse.policy.files import ModelFile
@@ -119,7 +120,7 @@ def _changed(old: Data, asked: ModelCreate | ModelPatch) -> Data:
     if "price" in said:
         new["price"] = None if asked.price is None else full(asked.price.asked)
     for name in ("provider", "model"):
-        if new[name] is None:
+        if new.get(name) is None and "deployments" not in new:
             message = f"'{name}' has no default: give a value, or leave it out"
             raise ManageError("invalid_request", message, param=name)
     return full({name: new[name] for name in ModelFile.model_fields if name in new})
@@ -127,7 +128,7 @@ def _changed(old: Data, asked: ModelCreate | ModelPatch) -> Data:
 
 def _require_provider(policy: Policy, data: Data) -> None:
     providers = policy.tree.providers.model.providers
-    if data["provider"] not in providers:
+    if "provider" in data and data["provider"] not in providers:
         near = suggestion(data["provider"], providers)
         message = f"there is no such provider{near}"
         raise ManageError("invalid_request", message, param="provider")
@@ -145,7 +146,7 @@ def _callers(policy: Policy, actor: Actor) -> Counter[str]:
 def _takes(query: ModelQuery, alias: str, file: ModelFile) -> bool:
     text = f"{alias}\n{file.model}\n{file.description or ''}".lower()
     return (
-        query.provider in (None, file.provider)
+        query.provider in (None, *(each.provider for each in stated(file)))
         and (query.tag is None or query.tag in file.tags)
         and (query.q or "").lower() in text
     )

@@ -102,10 +102,10 @@ def model_view(policy: Policy, alias: str, keys: int, warnings: Iterable[str] = 
     written = data.of_model(file)
     return ModelView(
         alias=alias,
-        provider=file.provider,
-        model=file.model,
+        provider=compiled.first.provider,
+        model=compiled.first.model,
         description=file.description,
-        endpoints=sorted(file.endpoints),
+        endpoints=sorted(compiled.endpoints),
         limits=_limits(file.limits),
         defaults=written.get("defaults", {}),
         max_output_tokens=file.max_output_tokens,
@@ -113,7 +113,7 @@ def model_view(policy: Policy, alias: str, keys: int, warnings: Iterable[str] = 
         max_tokens_for_tools=file.max_tokens_for_tools,
         max_input_tokens=file.max_input_tokens,
         price_per_million=_prices(compiled.price),
-        price_source=compiled.price_source,
+        price_source=compiled.first.price_source,
         tags=file.tags,
         groups=[
             name

@@ -18,8 +18,8 @@ from console.shapes.base import (
     refuse,
 )
 from console.shapes.limits import Amount, Limits
+from tollhouse.endpoints import Endpoint
 from tollhouse.policy import rules
-from tollhouse.policy.compiled import Endpoint
 from tollhouse.policy.files import ParameterName, Tokens
 
 
@@ -64,7 +64,7 @@ def _distinct(values: list[str]) -> list[str]:
     return values if len(set(values)) == len(values) else refuse("names one twice")
 
 
-Endpoints = Annotated[list[Endpoint], Field(min_length=1, max_length=2), AfterValidator(_distinct)]
+Endpoints = Annotated[list[Endpoint], Field(min_length=1), AfterValidator(_distinct)]
 Tags = Annotated[list[Name], Field(max_length=100)]
 Defaults = Annotated[dict[ParameterName, Default], Field(max_length=64)]
 

@@ -1,5 +1,7 @@
 -- What a call used, for as long as its provider has not said.
 
+local endpoints = require("endpoints")
+
 local M = {}
 
 local ceil, min, max = math.ceil, math.min, math.max
@@ -14,7 +16,7 @@ local AHEAD = 32
 -- (envoy.filters.http.ratelimit, nil where there is none), in tokens: input, output.
 function M.most(request, reservation)
   local input, output = (reservation or {})["input_tokens"], (reservation or {})["output_tokens"]
-  if request["endpoint"] ~= "chat/completions" then
+  if not endpoints.generates[request["endpoint"]] then
     output = 0
   end
   return input or math.huge, output or math.huge
@@ -41,6 +43,24 @@ function M.of_whole(bytes, done, most)
     return min(max(seen, done and 0 or AHEAD), most)
   end
   return most
+end
+
+local FREE = { usage_source = "none", input_tokens = 0, output_tokens = 0 }
+-- Billed by the alias's price per request, whatever is in it.
+local BY_RULE = { usage_source = "rule", input_tokens = 0, output_tokens = 0 }
+
+-- What a request counts from the moment it may reach its provider, until that says something.
+function M.first(request, reservation)
+  local endpoint = request["endpoint"]
+  if endpoints.is_unchecked[endpoint] then return BY_RULE end
+  if endpoint == "responses/id" or endpoint == "messages/count_tokens" then return FREE end
+  local most_input, most_output = M.most(request, reservation)
+  local is_stream = request["stream"] == "true"
+  return {
+    usage_source = "estimated",
+    input_tokens = M.input(request, most_input),
+    output_tokens = is_stream and M.of_stream(0, 0, false, most_output) or M.of_whole(0, false, most_output),
+  }
 end
 
 return M

@@ -100,10 +100,12 @@ class AccessCompiler:
         """The aliases that a list at `path` of a level stands for."""
         if not entries:
             return _NONE
+        is_allow = path[-1] == "allowed_models"
+        select = self._selectors.allow if is_allow else self._selectors.select
         selected: set[str] = set()
         for index, entry in enumerate(entries):
             try:
-                selected |= self._selectors.select(entry)
+                selected |= select(entry)
             except UnknownSelector as error:
                 self.problems.append(place.problem(str(error), *path, index))
         return self._selectors.shared(frozenset(selected))

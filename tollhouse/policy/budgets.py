@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tollhouse.policy.compiled import Alias, Key, Limits, Scope, Snapshot
-from tollhouse.policy.pricing import Pricing
+from tollhouse.policy.deployments import Priced
 from tollhouse.policy.problems import PolicyProblem
 from tollhouse.policy.tree import PolicyTree
 
@@ -49,16 +49,17 @@ class Budget:
 
 
 def problems_of(
-    tree: PolicyTree, snapshot: Snapshot, pricings: Mapping[str, Pricing]
+    tree: PolicyTree, snapshot: Snapshot, deployments: Mapping[str, list[Priced]]
 ) -> Iterator[PolicyProblem]:
     """The models that a budget applies to and nobody can reckon with."""
     unbounded = {name: _unbounded_defaults(alias) for name, alias in snapshot.aliases.items()}
-    asking = [a for a in snapshot.aliases.values() if a.price is None or unbounded[a.name]]
+    asking = [a for a in snapshot.aliases.values() if not a.is_priced or unbounded[a.name]]
     callers = _callers(tree, snapshot) if asking else []
     for alias in asking:
         budgets = list(_budgets_over(snapshot, alias, callers))
-        if budgets and alias.price is None:
-            because = pricings[alias.name].missing_because
+        if budgets and not alias.is_priced:
+            pricings = (pricing for _, pricing in deployments[alias.name])
+            because = next(each.missing_because for each in pricings if not each.price)
             yield tree.models.problem(
                 ("models", alias.name), _unpriced(alias, budgets[0], because), at_key=True
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
+from tollhouse.endpoints import Dialect, Endpoint, dialect_of, served_as
 from tollhouse.money import Price
 from tollhouse.policy.management import Management
 from tollhouse.policy.secret import Secret
@@ -16,12 +17,12 @@ from tollhouse.policy.secret import Secret
 Level = Literal["key", "project", "team", "org", "alias"]
 RuleLevel = Literal["key", "project", "team", "org"]
 BlockedAt = Literal["key", "project", "team", "org", "environment", "demo"]
-Endpoint = Literal["chat/completions", "embeddings"]
 MaxTokensField = Literal["max_completion_tokens", "max_tokens"]
 # A provider reports the usage of a stream on request (stream_options.include_usage), or always,
 # and may then refuse the request for it.
 StreamUsage = Literal["requested", "always"]
 BudgetMode = Literal["hard", "soft"]
+PriceSource = Literal["policy", "genai-prices"]
 MetadataValue = str | int | float | bool
 
 
@@ -73,7 +74,7 @@ class Provider:
     """
 
     name: str
-    dialect: Literal["openai"]
+    dialect: Dialect
     base_url: str
     secret: Secret
     auth_header: str
@@ -85,34 +86,80 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class Deployment:
+    """One provider's model behind an alias.
+
+    `provider` names an entry of `Snapshot.providers`, `model` is that provider's name for the
+    model. Of the deployments of the lowest `order` each takes a share of the calls in proportion to
+    its `weight`; the others are asked when these fail. `price` is None only where no spend limit
+    can apply.
+    """
+
+    provider: str
+    model: str
+    dialect: Dialect
+    max_tokens_field: MaxTokensField
+    stream_usage: StreamUsage
+    price: Price | None
+    price_source: PriceSource | None
+    weight: int = 1
+    order: int = 1
+
+    def serves(self, endpoint: str) -> bool:
+        """Whether its provider speaks the dialect of this endpoint."""
+        return self.dialect == dialect_of(endpoint)
+
+
+@dataclass(frozen=True, slots=True)
 class Alias:
     """A model name that teams use, and what stands behind it.
 
-    `provider` names an entry of `Snapshot.providers`, `model` is that provider's name for the
-    model. `defaults` maps parameter names to compact JSON text. `max_output_tokens` (tokens) is
+    `deployments` has at least one; `fallbacks` are other aliases, asked in this order when all of
+    its own fail, for callers that may call them. `fallback_after_seconds` is how long a deployment
+    may be silent before the next one is asked; None: as long as its provider may be.
+    `defaults` maps parameter names to compact JSON text. `max_output_tokens` (tokens) is
     injected when the client gave none and clamps what is larger; None: the org's default is
     injected and nothing is clamped. `max_tokens_per_media` bounds the tokens of one image, file or
     sound, `max_tokens_for_tools` what a provider adds to the prompt of a call that has tools.
-    `max_input_tokens` is the model's context window; None: unknown. `price` is None only where no
-    monthly budget can apply.
+    `max_input_tokens` is the model's context window; None: unknown.
     """
 
     name: str
-    provider: str
-    model: str
+    deployments: tuple[Deployment, ...]
     description: str | None
     endpoints: frozenset[Endpoint]
     limits: Limits
     defaults: Mapping[str, str]
     max_output_tokens: int | None
-    max_tokens_field: MaxTokensField
-    stream_usage: StreamUsage
     max_tokens_per_media: int
-    price: Price | None
-    price_source: Literal["policy", "genai-prices"] | None
     tags: frozenset[str]
     max_input_tokens: int | None = None
     max_tokens_for_tools: int = 1024
+    fallbacks: tuple[str, ...] = ()
+    fallback_after_seconds: float | None = None
+
+    @property
+    def first(self) -> Deployment:
+        """The deployment that is named first of those asked first."""
+        return min(self.deployments, key=lambda each: each.order)
+
+    @property
+    def price(self) -> Price | None:
+        """What the first deployment costs."""
+        return self.first.price
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether every deployment has a price."""
+        return all(each.price is not None for each in self.deployments)
+
+    def serves(self, endpoint: str) -> bool:
+        """Whether it serves this endpoint, by itself or as part of another."""
+        return served_as(endpoint) in self.endpoints
+
+    def deployments_for(self, endpoint: str) -> tuple[Deployment, ...]:
+        """Those that can answer calls of this endpoint."""
+        return tuple(each for each in self.deployments if each.serves(endpoint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +257,7 @@ class Org:
     `default_max_output_tokens` (tokens) bounds calls of aliases that state no maximum.
     `max_request_bytes` is the largest accepted body. Daily usage is kept `usage_retention_days`.
     `show_policy_version`: answers carry the version of the policy that decided them.
+    `show_provider_model`: they name the provider's model, not the alias.
     """
 
     name: str
@@ -225,6 +273,7 @@ class Org:
     environments: tuple[str, ...] = ()
     env_limits: Mapping[str, Limits] = field(default_factory=dict)
     show_policy_version: bool = False
+    show_provider_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Compiles policy files into the snapshot the services read, checking file against file."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -10,6 +9,8 @@ from tollhouse.demo import DEMO_HASHES
 from tollhouse.policy.access import AccessCompiler, Place
 from tollhouse.policy.budgets import problems_of
 from tollhouse.policy.compiled import Alias, Limits, Org, Provider, Snapshot
+from tollhouse.policy.deployments import Priced, compiled, endpoints_of, is_unchecked, priced
+from tollhouse.policy.deployments import problems_of as deployment_problems
 from tollhouse.policy.documents import Document
 from tollhouse.policy.files import ModelFile, OrgFile, ProviderFile
 from tollhouse.policy.incremental import TeamCompiler, Teams
@@ -17,14 +18,13 @@ from tollhouse.policy.limits import compile_limits
 from tollhouse.policy.loader import Loader
 from tollhouse.policy.management import Management
 from tollhouse.policy.management_compiler import Known, compile_management
-from tollhouse.policy.pricing import Pricing, pricing_of
-from tollhouse.policy.problems import PolicyError, PolicyProblem, suggestion
+from tollhouse.policy.problems import PolicyError, PolicyProblem
 from tollhouse.policy.secret import Secret
 from tollhouse.policy.selectors import GROUP, TAG, Selectors, UnknownSelectors
 from tollhouse.policy.teams import Common
 from tollhouse.policy.tree import PolicyTree
 
-_MODELS, _PROVIDERS, _GROUPS = ("models",), ("providers",), ("groups",)
+_MODELS, _GROUPS = ("models",), ("groups",)
 _ENVIRONMENTS = ("environments",)
 
 
@@ -89,13 +89,13 @@ class Compiler:
         org = _org(tree.org.model)
         selectors, problems = selectors_of(tree)
         common = self._common(tree, org, selectors, problems)
-        teams, pricings = self._teams.compile(tree, common), _pricings(tree)
+        teams, deployments = self._teams.compile(tree, common), priced(tree)
         management, wrong = _management(tree, teams, common)
-        snapshot = _snapshot(tree, org, _aliases(tree, pricings), teams, management)
-        problems += [*wrong, *tree.problems, *_unknown_providers(tree), *teams.problems]
+        snapshot = _snapshot(tree, org, _aliases(tree, deployments), teams, management)
+        problems += [*wrong, *tree.problems, *deployment_problems(tree), *teams.problems]
         # Without the org's environments, who may call a model is not known.
         if "org" not in tree.broken and tree.org.document.is_whole(_ENVIRONMENTS):
-            problems += problems_of(tree, snapshot, pricings)
+            problems += problems_of(tree, snapshot, deployments)
         if problems:
             raise PolicyError(problems)
         return snapshot
@@ -170,6 +170,7 @@ def _org(file: OrgFile) -> Org:
         max_request_bytes=file.max_request_bytes,
         usage_retention_days=file.usage_retention_days,
         show_policy_version=file.show_policy_version,
+        show_provider_model=file.show_provider_model,
         environments=tuple(sorted(file.environments)),
         env_limits=MappingProxyType(_env_limits(file)),
     )
@@ -191,46 +192,30 @@ def _provider(name: str, file: ProviderFile) -> Provider:
     )
 
 
-def _aliases(tree: PolicyTree, pricings: Mapping[str, Pricing]) -> dict[str, Alias]:
-    providers, models = tree.providers.model.providers, tree.models.model.models
-    return {
-        name: _alias(name, models[name], providers[models[name].provider], pricing)
-        for name, pricing in pricings.items()
-    }
+def _aliases(tree: PolicyTree, deployments: Mapping[str, list[Priced]]) -> dict[str, Alias]:
+    models, providers = tree.models.model.models, tree.providers.model.providers
+    return {name: _alias(name, models[name], each, providers) for name, each in deployments.items()}
 
 
-def _alias(name: str, file: ModelFile, provider: ProviderFile, pricing: Pricing) -> Alias:
+def _alias(
+    name: str, file: ModelFile, deployments: list[Priced], providers: Mapping[str, ProviderFile]
+) -> Alias:
+    after = file.fallback_after_seconds
     return Alias(
         name=name,
-        provider=file.provider,
-        model=file.model,
+        deployments=compiled(deployments, providers),
+        fallbacks=tuple(file.fallbacks),
+        fallback_after_seconds=None if after is None else float(after),
         description=file.description,
-        endpoints=frozenset(file.endpoints),
+        endpoints=endpoints_of(file, providers),
         limits=compile_limits(file.limits),
         defaults=MappingProxyType(dict(file.defaults)),
         max_output_tokens=file.max_output_tokens,
-        max_tokens_field=provider.max_tokens_field,
-        stream_usage=provider.stream_usage,
         max_tokens_per_media=file.max_tokens_per_media,
         max_input_tokens=file.max_input_tokens,
         max_tokens_for_tools=file.max_tokens_for_tools,
-        price=pricing.price,
-        price_source=pricing.source,
         tags=frozenset(file.tags),
     )
-
-
-def _pricings(tree: PolicyTree) -> dict[str, Pricing]:
-    """By alias, for those that can be told with their provider."""
-    now, providers = datetime.now(UTC), tree.providers.model.providers
-    document, of_providers = tree.models.document, tree.providers.document
-    return {
-        name: pricing_of(file.provider, providers[file.provider], file, now)
-        for name, file in tree.models.model.models.items()
-        if file.provider in providers
-        and document.is_whole((*_MODELS, name))
-        and of_providers.is_whole((*_PROVIDERS, file.provider))
-    }
 
 
 def _env_limits(file: OrgFile) -> dict[str, Limits]:
@@ -245,7 +230,8 @@ def selectors_of(tree: PolicyTree) -> tuple[Selectors, list[PolicyProblem]]:
         return UnknownSelectors(), []
     tags: dict[str, Iterable[str]] = dict.fromkeys(document.lost(_MODELS), ())
     tags |= {name: file.tags for name, file in models.models.items()}
-    selectors = Selectors(tags, set(_unsure(document)))
+    named_only = {name for name, file in models.models.items() if is_unchecked(file)}
+    selectors = Selectors(tags, set(_unsure(document)), named_only)
     # Members are resolved before any group has a name, so a group holds no other.
     compiler = AccessCompiler(selectors, ())
     place = Place(tree.models.document, ("groups",), "org", "groups")
@@ -264,18 +250,3 @@ def _unsure(models: Document) -> Iterator[str]:
         yield TAG
     if _GROUPS in models.removed:
         yield GROUP
-
-
-def _unknown_providers(tree: PolicyTree) -> list[PolicyProblem]:
-    document = tree.providers.document
-    known = {*tree.providers.model.providers, *document.lost(_PROVIDERS)}
-    if "providers" in tree.broken or _PROVIDERS in document.removed:
-        return []
-    return [
-        tree.models.problem(
-            ("models", name, "provider"),
-            f"unknown provider '{file.provider}'{suggestion(file.provider, known)}",
-        )
-        for name, file in tree.models.model.models.items()
-        if file.provider not in known
-    ]

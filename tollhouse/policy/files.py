@@ -20,10 +20,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from tollhouse.endpoints import Dialect, Endpoint
 from tollhouse.policy import rules
 from tollhouse.policy.compiled import (
     BudgetMode,
-    Endpoint,
     MaxTokensField,
     MetadataValue,
     StreamUsage,
@@ -234,6 +234,8 @@ class OrgFile(Model):
     """Bytes; larger bodies are refused. Default 33554432. Waits for a restart of Envoy."""
     usage_retention_days: Annotated[int, Field(ge=1, le=3660)] = 400
     """Days for which the usage of a day is kept; default 400."""
+    show_provider_model: bool = False
+    """Leave the provider's model name in answers, in place of the alias; default false."""
     show_policy_version: bool = False
     """Say the policy's version in the header x-tollhouse-policy of answers; default false."""
 
@@ -241,8 +243,8 @@ class OrgFile(Model):
 class ProviderFile(Model):
     """One upstream in `providers.yaml`."""
 
-    dialect: Literal["openai"]
-    """The API that it speaks: openai. Required."""
+    dialect: Dialect
+    """The API that it speaks: openai, or anthropic (its own Messages API). Required."""
     allow_plain_http: bool = False  # before base_url, whose rule reads it
     """Accept http:// off loopback: the secret then travels in the clear. Default false."""
     base_url: BaseUrl
@@ -281,17 +283,40 @@ class PriceFile(Model):
     """USD per million cached input tokens; default: what input costs."""
 
 
-class ModelFile(Model):
-    """One alias in `models.yaml`."""
+class DeploymentFile(Model):
+    """One provider's model behind an alias."""
 
     provider: Name
     """A name from providers.yaml. Required."""
     model: Line
     """The provider's name for the model. Required."""
+    weight: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Its share of the calls among those of the same order; default 1."""
+    order: Annotated[int, Field(ge=1, le=100)] = 1
+    """The lowest is asked first, higher ones when all lower ones fail; default 1."""
+    price: PriceFile | None = None
+    """What it costs; default: the model's price, else the public price list."""
+
+
+class ModelFile(Model):
+    """One alias in `models.yaml`."""
+
+    provider: Name | None = None
+    """A name from providers.yaml. Required, unless deployments are given."""
+    model: Line | None = None
+    """The provider's name for the model. Required beside provider."""
+    deployments: Annotated[list[DeploymentFile], Field(min_length=1, max_length=8)] | None = None
+    """Several providers' models behind this name, in place of provider and model; at most 8."""
+    fallbacks: Annotated[list[AliasName], Field(max_length=4)] = []
+    """Other aliases, asked in this order when all deployments fail; default none."""
+    fallback_after_seconds: IdleSeconds | None = None
+    """Seconds of silence after which the next deployment is asked; default: the provider's
+    idle_timeout_seconds."""
     description: Line | None = None
     """One line for people; default none."""
-    endpoints: Annotated[list[Endpoint], Field(min_length=1)] = ["chat/completions"]
-    """chat/completions (default) and/or embeddings."""
+    endpoints: Annotated[list[Endpoint], Field(min_length=1)] | None = None
+    """Which endpoints it serves; default chat/completions, or messages where only providers of
+    dialect anthropic stand behind it."""
     limits: LimitsFile = LimitsFile()
     """For the alias, all teams together; default none."""
     defaults: dict[ParameterName, JsonText] = {}

@@ -61,7 +61,7 @@ def _price(input_usd: Decimal, output_usd: Decimal, cached_usd: Decimal) -> Pric
 
 
 def _public(provider_name: str, base_url: str, alias: ModelFile, now: datetime) -> Pricing:
-    found = _look_up(provider_name, base_url, alias.model, now)
+    found = _look_up(provider_name, base_url, alias.model or "", now)
     if found is None:
         return Pricing(missing_because="the public price list does not know this model")
     conditional = found.model.prices if isinstance(found.model.prices, list) else []

@@ -19,12 +19,17 @@ class Selectors:
 
     An entry is an alias's name, `tag:NAME`, `group:NAME`, or a pattern with `*`, `?` or `[…]` (as
     in a shell, case-sensitive). `unsure` are the prefixes whose names are not all known: one that
-    is not may be right, and stands for nothing.
+    is not may be right, and stands for nothing. `named_only` are allowed by their name alone, never
+    by what else selects them: nobody means an upload of files by `*`.
     """
 
     def __init__(
-        self, tags_by_alias: Mapping[str, Iterable[str]], unsure: Collection[str] = ()
+        self,
+        tags_by_alias: Mapping[str, Iterable[str]],
+        unsure: Collection[str] = (),
+        named_only: Collection[str] = (),
     ) -> None:
+        self.named_only = frozenset(named_only)
         self._unsure = frozenset(unsure)
         self._aliases = frozenset(tags_by_alias)
         self._tagged: dict[str, set[str]] = {}
@@ -33,6 +38,10 @@ class Selectors:
         for alias, tags in tags_by_alias.items():
             for tag in tags:
                 self._tagged.setdefault(tag, set()).add(alias)
+
+    def allow(self, entry: str) -> frozenset[str]:
+        """As `select`, for an entry of `allowed_models`. Raises UnknownSelector."""
+        return self.select(entry) - (self.named_only - {entry})
 
     def name_group(self, name: str, aliases: Iterable[str]) -> None:
         """From now on `group:NAME` stands for these."""
@@ -45,7 +54,7 @@ class Selectors:
 
     @property
     def _tables(self) -> tuple[object, ...]:
-        return (self._aliases, self._tagged, self._groups, self._unsure)
+        return (self._aliases, self._tagged, self._groups, self._unsure, self.named_only)
 
     def shared(self, aliases: frozenset[str]) -> frozenset[str]:
         """The same object for equal sets: many keys have few."""

@@ -131,7 +131,9 @@ def _rewrite(provider: Provider, base_url: str, lua_dir: Path) -> Lua:
     url = urlsplit(base_url)
     script = (
         f'package.path = "{lua_dir}/?.lua"\n'
-        'envoy_on_request = require("rewrite").to_provider{\n'
+        'local rewrite = require("rewrite")\n'
+        "envoy_on_response = rewrite.on_response\n"
+        "envoy_on_request = rewrite.to_provider{\n"
         f'  name = "{provider.name}", host = "{url.netloc}", base_path = "{url.path}",\n'
         "}\n"
     )

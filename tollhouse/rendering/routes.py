@@ -66,6 +66,11 @@ def admission_descriptor() -> RateLimit:
     return RateLimit(actions=[*grant, *size, _request_id()])
 
 
+def timeout_seconds(org: Org) -> int:
+    """How long a call may take: beyond its lease it would hold no place and no money any more."""
+    return org.reservation_lease_seconds - _BEFORE_THE_LEASE_SECONDS
+
+
 def _to_provider(provider: Provider, org: Org) -> Route:
     return Route(
         name=f"provider.{provider.name}",
@@ -79,8 +84,7 @@ def _to_provider(provider: Provider, org: Org) -> Route:
         ),
         route=RouteAction(
             cluster=f"provider.{provider.name}",
-            # Beyond its lease a call would hold no place and no money any more.
-            timeout=timedelta(seconds=org.reservation_lease_seconds - _BEFORE_THE_LEASE_SECONDS),
+            timeout=timedelta(seconds=timeout_seconds(org)),
             idle_timeout=timedelta(seconds=provider.idle_timeout_seconds),
             # Only what certainly never reached the provider is tried again: a second attempt
             # of anything else could be billed twice.

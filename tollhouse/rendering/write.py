@@ -11,7 +11,7 @@ from betterproto2 import Message
 
 from tollhouse.paths import ENVOY_DIR
 from tollhouse.policy.compiled import Provider, Snapshot
-from tollhouse.rendering import clusters, management, messages, routes, secrets
+from tollhouse.rendering import clusters, management, messages, ordered, routes, secrets
 from tollhouse.rendering.settings import Address, EnvoySettings, RenderError
 
 # No provider's name begins so.
@@ -47,7 +47,7 @@ def render(
             snapshot.version,
         ),
         "ecds.json": _discovery([management.sign_on_filter(snapshot.management)]),
-        "rds.json": _discovery([_routes(snapshot, providers, settings)], snapshot.version),
+        "rds.json": _route_discovery(snapshot, providers, settings),
     }
     # In this order, so that a cluster finds its credential, and a route its cluster.
     changed = [out / name for name, text in wanted.items() if replace_file(out / name, text)]
@@ -120,9 +120,16 @@ def _management(snapshot: Snapshot, settings: EnvoySettings) -> list[Message]:
     return [console, *([jwks] if jwks else [])]
 
 
-def _routes(snapshot: Snapshot, providers: list[Provider], settings: EnvoySettings) -> Message:
+def _route_discovery(
+    snapshot: Snapshot, providers: list[Provider], settings: EnvoySettings
+) -> str:
     manage = _is_managed(snapshot, settings)
-    return routes.route_configuration(providers, snapshot.org, manage=manage)
+    known = routes.route_configuration(providers, snapshot.org, manage=manage)
+    discovered = messages.discovery_response([known], snapshot.version)
+    [host] = discovered["resources"][0]["virtual_hosts"]
+    # Before the catch-all.
+    host["routes"][-1:-1] = ordered.routes(snapshot, routes.timeout_seconds(snapshot.org))
+    return json.dumps(discovered, indent=2) + "\n"
 
 
 def _bootstrap(snapshot: Snapshot, settings: EnvoySettings, directory: Path) -> str:

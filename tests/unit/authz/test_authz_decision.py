@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_service.decision import Call, Decision, Granted, Listed, Refused, decide
+from authz_service.decision import decide
+from authz_service.verdicts import Call, Decision, Granted, Listed, Refused
 from tests.unit.authz.builders import KEY_IDS, NOW, key
 from tollhouse import contract, keys
 from tollhouse.decisions import CODES

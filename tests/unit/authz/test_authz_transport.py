@@ -13,8 +13,9 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from google.protobuf.json_format import MessageToDict
 from google.rpc.code_pb2 import OK, PERMISSION_DENIED
 
-from authz_service.decision import Call, Granted, Listed, Refused, decide
+from authz_service.decision import decide
 from authz_service.transport import Answers, call_from
+from authz_service.verdicts import Call, Granted, Listed, Refused
 from tests.unit.authz.builders import NOW, Sent, bearer, check_request, key, snapshot_of
 from tollhouse import contract
 from tollhouse.decisions import CODES

@@ -13,7 +13,8 @@ import yaml
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from authz_service.decision import Call, Granted, Refused, decide
+from authz_service.decision import decide
+from authz_service.verdicts import Call, Granted, Refused
 from tests.unit.policy import reference, trees
 from tests.unit.policy.reference import Data, Tree, Verdict
 from tollhouse.policy.compiled import Limits, Snapshot

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from authz_service.decision import Call, Granted, Refused, decide
+from authz_service.decision import decide
 from authz_service.metrics import Metrics
 from authz_service.service import AuthzService
+from authz_service.verdicts import Call, Granted, Refused
 from bench import big_policy
 from tests.support.policy import write_tree
 from tollhouse.keys import PREFIX

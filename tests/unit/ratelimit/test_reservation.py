@@ -12,8 +12,8 @@ from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_service.decision import Granted
 from authz_service.transport import Answers
+from authz_service.verdicts import Granted
 from ratelimit_service.reservation import (
     NotCovered,
     RequestSize,

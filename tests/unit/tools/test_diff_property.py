@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authz_service.asked import asked, own_path
-from authz_service.decision import Refused, decide_for
+from authz_service.decision import decide_for
 from authz_service.diff.compare import compare
+from authz_service.verdicts import Refused
 from tollhouse.policy.compiled import Key, Limits, Snapshot
 from tollhouse.policy.compiler import compile_tree
 from tollhouse.policy.documents import Document

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from authz_service.asked import asked
-from authz_service.decision import Granted, decide_for
+from authz_service.decision import decide_for
+from authz_service.verdicts import Granted
 from tests.support.policy import KEY, write_tree
 from tests.unit.tools.running import Ran, tollhouse
 from tollhouse.policy.compiler import load_snapshot

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from authz_service.decision import Call, Refused, decide
+from authz_service.decision import decide
 from authz_service.replay.decider import Decider
 from authz_service.replay.line import Question
+from authz_service.verdicts import Call, Refused
 from tests.unit.authz.builders import KEY_IDS, NOW, OPS, WEB, key, snapshot_of, write_policy
 from tests.unit.tools.running import Ran, tollhouse
 

@@ -54,10 +54,12 @@ def _aliases(view: View) -> Iterator[Warned]:
         if name not in callable_by_some:
             message = f"nobody may call '{name}'"
             yield warned(models.document, "alias-unused", message, path, at_key=True)
-        if alias.price is None:
+        if not alias.is_priced:
             message = f"'{name}' has no price: its calls cost nothing in reports"
             yield warned(models.document, "alias-unpriced", message, path, at_key=True)
-    used = {alias.provider for alias in view.snapshot.aliases.values()}
+    used = {
+        each.provider for alias in view.snapshot.aliases.values() for each in alias.deployments
+    }
     for name in sorted(view.snapshot.providers.keys() - used):
         document, path = view.tree.providers.document, ("providers", name)
         message = f"no model uses the provider '{name}'"

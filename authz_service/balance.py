@@ -1,0 +1,83 @@
+"""Which deployments a call may be sent to, and in which order. Pure but for the draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from authz_service.verdicts import Granted
+from tollhouse.endpoints import served_as
+from tollhouse.policy.compiled import Alias, Deployment, Key, Limits, Snapshot
+
+Draw = Callable[[], float]
+"""A number in [0, 1), each as likely as any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One deployment that may be asked. `rank`: lower ones are asked first. `alias` is whose it is:
+    the one that was called, or a fallback of it."""
+
+    alias: Alias
+    deployment: Deployment
+    rank: int
+
+
+def candidates(snapshot: Snapshot, granted: Granted) -> tuple[Attempt, ...]:
+    """All that may be asked, those of equal rank in the order of the policy.
+
+    A fallback counts only where the caller may call it, it serves the endpoint, and no limit counts
+    its calls apart: the call is counted under the alias that was called, and would escape it.
+    """
+    key, alias, endpoint = granted.key, granted.alias, granted.endpoint
+    found = [
+        Attempt(alias, each, each.order)
+        for each in alias.deployments_for(endpoint)
+        if granted.stored is None or each.provider == granted.stored.provider
+    ]
+    if granted.stored is None:
+        for name in alias.fallbacks:
+            fallback = snapshot.aliases[name]
+            if may_fall_back(snapshot, key, fallback, endpoint):
+                found += _after(found, fallback, endpoint)
+    elif len(found) > 1:
+        found = found[:1]
+    return tuple(found)
+
+
+def may_fall_back(snapshot: Snapshot, key: Key, fallback: Alias, endpoint: str) -> bool:
+    """Whether calls of this key may be answered by a fallback's deployments."""
+    if fallback.name not in key.models or served_as(endpoint) not in fallback.endpoints:
+        return False
+    scopes = snapshot.scopes(key, fallback)
+    apart = (each for each in scopes if each.level == "alias" or each.model == fallback.name)
+    return all(each.limits == Limits() for each in apart)
+
+
+def _after(found: Sequence[Attempt], fallback: Alias, endpoint: str) -> Iterator[Attempt]:
+    last = max((each.rank for each in found), default=0)
+    for each in fallback.deployments_for(endpoint):
+        yield Attempt(fallback, each, last + each.order)
+
+
+def in_order(found: Sequence[Attempt], draw: Draw) -> tuple[int, ...]:
+    """The places of the candidates in the order in which they are asked: by rank, and within a rank
+    each comes first with the chance of its weight (drawn again for what is left)."""
+    left = sorted(range(len(found)), key=lambda place: found[place].rank)
+    order: list[int] = []
+    while left:
+        rank = found[left[0]].rank
+        equals = [place for place in left if found[place].rank == rank]
+        chosen = equals[0] if len(equals) == 1 else _drawn(found, equals, draw)
+        left.remove(chosen)
+        order.append(chosen)
+    return tuple(order)
+
+
+def _drawn(found: Sequence[Attempt], places: Sequence[int], draw: Draw) -> int:
+    point = draw() * sum(found[place].deployment.weight for place in places)
+    for place in places:
+        point -= found[place].deployment.weight
+        if point < 0:
+            return place
+    return places[-1]

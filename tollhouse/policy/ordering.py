@@ -1,0 +1,45 @@
+"""In which order an alias's deployments are asked, and for how long. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from tollhouse.policy.compiled import Alias, Deployment, Snapshot
+
+
+def patience_seconds(snapshot: Snapshot, alias: Alias) -> float:
+    """How long one deployment may be silent before the next is asked: what the alias says, else the
+    shortest that a provider in the chain may be."""
+    if alias.fallback_after_seconds is not None:
+        return alias.fallback_after_seconds
+    chain = [alias, *(snapshot.aliases[name] for name in alias.fallbacks)]
+    providers = {each.provider for link in chain for each in link.deployments}
+    return min(snapshot.providers[name].idle_timeout_seconds for name in providers)
+
+
+def has_several(alias: Alias) -> bool:
+    """Whether a call may be sent to more than one place."""
+    return len(alias.deployments) > 1 or bool(alias.fallbacks)
+
+
+def route_of(snapshot: Snapshot, alias: Alias) -> str:
+    """The value of the header that chooses the route of calls with several places to go to: routes
+    differ in their patience alone. No provider's name begins with a star."""
+    return f"*{patience_seconds(snapshot, alias):g}"
+
+
+def targets(alias: Alias) -> str:
+    """In words: "openai/gpt-4o", "openai/gpt-4o (3 of 4), azure/gpt-4o (1 of 4), then xai/grok"."""
+    by_order = sorted(alias.deployments, key=lambda each: each.order)
+    groups = [list(group) for _, group in groupby(by_order, key=lambda each: each.order)]
+    words = [", ".join(_shares(group)) for group in groups]
+    words += [f"model {name}" for name in alias.fallbacks]
+    return ", then ".join(words)
+
+
+def _shares(group: list[Deployment]) -> Iterator[str]:
+    whole = sum(each.weight for each in group)
+    for each in group:
+        share = f" ({each.weight} of {whole})" if len(group) > 1 else ""
+        yield f"{each.provider}/{each.model}{share}"
