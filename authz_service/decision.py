@@ -257,9 +257,7 @@ def _check_alias(snapshot: Snapshot, key: Key, call: Call) -> Granted | Refused:
     return Granted(key, alias, endpoint)
 
 
-def _check_responses(
-    snapshot: Snapshot, key: Key, alias: Alias, call: Call
-) -> Granted | Refused:
+def _check_responses(snapshot: Snapshot, key: Key, alias: Alias, call: Call) -> Granted | Refused:
     bind = stored.bind_of(call.api_key) if call.api_key else ""
     granted = Granted(key, alias, endpoints.RESPONSES, bind=bind)
     if call.response_id is None:

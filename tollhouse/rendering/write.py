@@ -120,9 +120,7 @@ def _management(snapshot: Snapshot, settings: EnvoySettings) -> list[Message]:
     return [console, *([jwks] if jwks else [])]
 
 
-def _route_discovery(
-    snapshot: Snapshot, providers: list[Provider], settings: EnvoySettings
-) -> str:
+def _route_discovery(snapshot: Snapshot, providers: list[Provider], settings: EnvoySettings) -> str:
     manage = _is_managed(snapshot, settings)
     known = routes.route_configuration(providers, snapshot.org, manage=manage)
     discovered = messages.discovery_response([known], snapshot.version)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from authz_service.decision import decide
 from authz_service.verdicts import Call, Decision, Granted, Listed, Refused
 from tests.unit.authz.builders import KEY_IDS, NOW, key
-from tollhouse import contract, keys
+from tollhouse import endpoints, keys
 from tollhouse.decisions import CODES
 from tollhouse.policy.compiled import Snapshot
 
-CHAT = Call("POST", "/v1/chat/completions", key("app"), contract.CHAT, "small")
-EMBEDDINGS = Call("POST", "/v1/embeddings", key("app"), contract.EMBEDDINGS, "vectors")
+CHAT = Call("POST", "/v1/chat/completions", key("app"), endpoints.CHAT, "small")
+EMBEDDINGS = Call("POST", "/v1/embeddings", key("app"), endpoints.EMBEDDINGS, "vectors")
 BAD_BODY = ("invalid_body", "The body must be one JSON object: it is not.")
 
 
@@ -150,7 +150,7 @@ def test_an_endpoint_whose_model_cannot_be_checked_is_not_open(snapshot: Snapsho
         ("POST", "/v1/nonsense", None),
         ("GET", "/", None),
         ("GET", "/v2/files", None),
-        ("GET", "/v1/chat/completions", contract.CHAT),
+        ("GET", "/v1/chat/completions", endpoints.CHAT),
         ("POST", "/v1/models", None),
         ("DELETE", "/v1/models/small", None),
     ],
@@ -240,7 +240,7 @@ calls = st.builds(
     method=st.sampled_from(["GET", "POST", "PUT"]),
     path=st.sampled_from(PATHS) | st.text(max_size=100).map(lambda text: "/" + text),
     api_key=st.sampled_from([key(name) for name in KEY_IDS]) | st.none() | st.text(max_size=50),
-    endpoint=st.sampled_from([*sorted(contract.ENDPOINTS), None, "files"]),
+    endpoint=st.sampled_from([*sorted(endpoints.KNOWN), None, "files"]),
     model=st.sampled_from(ALIASES) | st.none() | st.text(max_size=300),
     body_error=st.none() | st.just(BAD_BODY),
 )

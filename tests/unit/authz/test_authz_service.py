@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from authz_service.metrics import Metrics
 from authz_service.service import AuthzService
 from tests.unit.authz.builders import NOW, Sent, bearer, check_request, snapshot_of
-from tollhouse import contract
+from tollhouse import endpoints
 from tollhouse.policy.compiled import Snapshot
 
 
@@ -96,7 +96,7 @@ async def test_decisions_are_counted_by_code_team_and_alias(running: Running):
     await running.check(Sent())
     await running.check(Sent(headers={}))
     await running.check(Sent(path="/v1/models", method="GET"))
-    await running.check(Sent(facts={"endpoint": contract.CHAT, "model": "secret"}))
+    await running.check(Sent(facts={"endpoint": endpoints.CHAT, "model": "secret"}))
     assert running.counted("allowed", "web", "small") == 2
     assert running.counted("invalid_api_key", "", "") == 1
     assert running.counted("allowed", "web", "") == 1
@@ -106,7 +106,7 @@ async def test_decisions_are_counted_by_code_team_and_alias(running: Running):
 
 
 async def test_a_model_that_a_client_made_up_never_becomes_a_label(running: Running):
-    await running.check(Sent(facts={"endpoint": contract.CHAT, "model": "made-up"}))
+    await running.check(Sent(facts={"endpoint": endpoints.CHAT, "model": "made-up"}))
     assert running.counted("model_not_found", "web", "") == 1
     labels = [s.labels for metric in running.registry.collect() for s in metric.samples]
     assert all("made-up" not in each.values() for each in labels)
@@ -114,7 +114,7 @@ async def test_a_model_that_a_client_made_up_never_becomes_a_label(running: Runn
 
 async def test_what_a_rule_in_shadow_would_refuse_is_counted(running: Running):
     for model in ("large", "small"):
-        facts = {"endpoint": contract.CHAT, "model": model}
+        facts = {"endpoint": endpoints.CHAT, "model": model}
         await running.check(Sent(headers={"authorization": bearer("watched")}, facts=facts))
     value = running.registry.get_sample_value
     assert value("tollhouse_authz_would_deny_total", {"team": "web", "alias": "large"}) == 1

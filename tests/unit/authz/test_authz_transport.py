@@ -17,7 +17,7 @@ from authz_service.decision import decide
 from authz_service.transport import Answers, call_from
 from authz_service.verdicts import Call, Granted, Listed, Refused
 from tests.unit.authz.builders import NOW, Sent, bearer, check_request, key, snapshot_of
-from tollhouse import contract
+from tollhouse import contract, endpoints
 from tollhouse.decisions import CODES
 from tollhouse.policy.compiled import Snapshot
 
@@ -50,7 +50,7 @@ def test_a_request_is_read_as_the_call_it_is():
         method="POST",
         path="/v1/chat/completions",
         api_key=key("app"),
-        endpoint=contract.CHAT,
+        endpoint=endpoints.CHAT,
         model="small",
     )
 
@@ -86,7 +86,7 @@ def test_an_endpoint_that_is_not_open_is_none():
 
 
 def test_what_request_lua_found_wrong_is_read_with_its_message():
-    found = {"endpoint": contract.CHAT, "error": "model_missing", "error_message": "Name one."}
+    found = {"endpoint": endpoints.CHAT, "error": "model_missing", "error_message": "Name one."}
     assert read(Sent(facts=found)).body_error == ("model_missing", "Name one.")
 
 
@@ -97,7 +97,7 @@ def test_a_call_without_metadata_is_refused_although_its_key_is_good(snapshot: S
 
 
 def test_metadata_that_says_neither_model_nor_error_is_an_internal_error(snapshot: Snapshot):
-    decision = decide(snapshot, read(Sent(facts={"endpoint": contract.CHAT})), NOW)
+    decision = decide(snapshot, read(Sent(facts={"endpoint": endpoints.CHAT})), NOW)
     assert isinstance(decision, Refused)
     assert decision.code == "internal_error"
     response = answer(snapshot, decision)
@@ -229,7 +229,7 @@ def test_no_answer_holds_the_key_or_its_hash(snapshot: Snapshot):
     for sent in (
         Sent(),
         Sent(path="/v1/models", method="GET"),
-        Sent(facts={"endpoint": contract.CHAT, "model": "gpt-9"}),
+        Sent(facts={"endpoint": endpoints.CHAT, "model": "gpt-9"}),
         Sent(headers={"authorization": bearer("blocked")}),
         Sent(path=f"/v1/models/{key('app')}", method="GET"),
     ):

@@ -22,7 +22,7 @@ from ratelimit_service.reservation import RequestSize
 from ratelimit_service.settlement import REPORTED, Entry
 from tests.ledger.builders import FakeClock
 from tests.support.policy import KEY_ID, SHA256, write_tree
-from tollhouse import contract
+from tollhouse import contract, endpoints
 from tollhouse.money import Price, Usage
 from tollhouse.policy.compiled import Alias, Snapshot
 from tollhouse.policy.compiler import load_snapshot
@@ -114,7 +114,7 @@ def size(
     media_parts: int = 0,
     max_tokens: int | None = None,
     n: int = 1,
-    endpoint: str = contract.CHAT,
+    endpoint: str = endpoints.CHAT,
 ) -> RequestSize:
     """A request as request.lua reads it; a chat call unless said otherwise."""
     return RequestSize(endpoint, text_bytes, media_parts, max_tokens, n)

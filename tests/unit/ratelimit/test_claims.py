@@ -11,7 +11,7 @@ from ratelimit_service.claims import bound, scope_name
 from ratelimit_service.ledger.types import LARGEST_AMOUNT, ScopeClaim, Slot, UsageRow
 from ratelimit_service.reservation import RequestSize
 from tests.unit.ratelimit.builders import KEY_ID, REQUEST_ID, claim_of, size, snapshot_of
-from tollhouse import contract
+from tollhouse import endpoints
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Limits, Scope, Snapshot
 
@@ -110,7 +110,7 @@ def test_an_alias_without_a_price_claims_tokens_and_no_money(tmp_path: Path) -> 
         size(1, media_parts=2**52),
         size(1, max_tokens=1_000, n=2**53),
         size(2**53),
-        size(2**53, endpoint=contract.EMBEDDINGS),
+        size(2**53, endpoint=endpoints.EMBEDDINGS),
     ],
 )
 def test_a_call_beyond_what_the_ledger_counts_is_not_countable(

@@ -23,7 +23,7 @@ from ratelimit_service.reservation import (
 )
 from tests.lua.modules import Modules
 from tests.unit.ratelimit.builders import KEY_ID, size, snapshot_of
-from tollhouse import contract
+from tollhouse import endpoints
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Limits, Scope, Snapshot
 from tollhouse.simulator.usage import prompt_tokens
@@ -131,7 +131,7 @@ def test_without_a_limit_of_its_own_an_alias_is_bound_by_the_client_or_the_orgs_
 
 
 def test_embeddings_have_no_output(snapshot: Snapshot) -> None:
-    asked = size(100, max_tokens=50, n=4, endpoint=contract.EMBEDDINGS)
+    asked = size(100, max_tokens=50, n=4, endpoint=endpoints.EMBEDDINGS)
     assert worst_case(asked, snapshot.aliases["vectors"], snapshot.org) == Usage(100, 0)
 
 
@@ -163,7 +163,7 @@ def test_the_context_window_bounds_each_text_of_an_embeddings_call_and_not_their
     snapshot: Snapshot,
 ) -> None:
     alias = replace(snapshot.aliases["vectors"], max_input_tokens=8_192)
-    many = size(100_000, endpoint=contract.EMBEDDINGS)
+    many = size(100_000, endpoint=endpoints.EMBEDDINGS)
     assert worst_case(many, alias, snapshot.org) == Usage(100_000, 0)
 
 
@@ -221,7 +221,7 @@ def test_no_body_is_billed_for_more_than_its_bound(
     sent = json.dumps({"model": "small", **body}, ensure_ascii=ascii_only).encode()
     facts = LUA.call("scan", "chat_like", sent)
     asked = RequestSize(
-        contract.CHAT,
+        endpoints.CHAT,
         facts["text_bytes"],
         facts["media_parts"],
         None if facts.get("max_tokens") is None else int(facts["max_tokens"]),

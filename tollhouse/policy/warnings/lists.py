@@ -57,9 +57,7 @@ def _aliases(view: View) -> Iterator[Warned]:
         if not alias.is_priced:
             message = f"'{name}' has no price: its calls cost nothing in reports"
             yield warned(models.document, "alias-unpriced", message, path, at_key=True)
-    used = {
-        each.provider for alias in view.snapshot.aliases.values() for each in alias.deployments
-    }
+    used = {each.provider for alias in view.snapshot.aliases.values() for each in alias.deployments}
     for name in sorted(view.snapshot.providers.keys() - used):
         document, path = view.tree.providers.document, ("providers", name)
         message = f"no model uses the provider '{name}'"
