@@ -20,6 +20,11 @@ from tollhouse.simulator.settings import DEFAULT_MODELS, ProviderSettings
 from tollhouse.simulator.store import Store
 
 
+# Since its API version 2026-10-21 Anthropic's SDKs send the key as a bearer token:
+# platform.claude.com/docs/en/api/migration-2026-10-21
+_ANTHROPIC_KEY = ("x-api-key", "authorization")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A reply, the directives it is delivered by, and the provider's headers (given how many
@@ -79,7 +84,7 @@ class Site:
         names = self._quirk.key_headers
         if not names:
             return
-        given = given_key(headers, ("x-api-key",) if dialect is dialects.ANTHROPIC else names)
+        given = given_key(headers, names if dialect is dialects.OPENAI else _ANTHROPIC_KEY)
         if given is None:
             raise dialect.missing_key()
         if not is_one_of(given, self._keys):

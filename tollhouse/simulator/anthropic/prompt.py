@@ -3,7 +3,8 @@
 A prompt is read in the order system, messages. Each message, and the system prompt if there is
 one, costs 4 tokens, and each of its blocks a quarter of its text's UTF-8 bytes, rounded up, or 85
 for an image; 3 more end the prompt. A block with `cache_control` writes everything from the last
-such block up to itself, for five minutes or its `ttl`. What is read from the cache are the first
+such block up to itself, for five minutes or its `ttl`; a mark on the request itself is one at the
+end of the last message. What is read from the cache are the first
 tokens of the prompt, and those are not written.
 docs.claude.com/en/docs/build-with-claude/prompt-caching
 """
@@ -35,6 +36,8 @@ def count(body: Mapping[str, Any], read: int) -> Counts:
     Tools' marks count as marks at the prompt's beginning, where nothing is written yet.
     """
     blocks = list(_blocks(body))
+    if (whole := _ttl(body.get("cache_control"))) is not None:
+        blocks.append(_Block(0, whole))
     total = PROMPT_TOKENS + sum(block.tokens for block in blocks)
     written = {"5m": 0, "1h": 0}
     waiting, unread = 0, read

@@ -14,6 +14,9 @@ from tollhouse.simulator.errors import ApiError
 from tollhouse.simulator.generation import Schema, Tool
 
 
+_NO_SAMPLING = "2026-10-21"
+
+
 @dataclass(frozen=True, slots=True)
 class MessagesRequest:
     """The parts of a request that shape its answer; `body` is all of it."""
@@ -35,9 +38,11 @@ def read(call: Call, *, counting: bool = False) -> MessagesRequest:
     Raises:
         ApiError: 400, with the real API's message; 404, no such model.
     """
-    if call.header(b"anthropic-version") is None:
+    version = call.header(b"anthropic-version")
+    if version is None:
         raise errors.missing_version()
     body = _object(call.body)
+    _refuse_sampling(version, body)
     messages = body["messages"]
     thinking = body.get("thinking")
     try:
@@ -49,12 +54,19 @@ def read(call: Call, *, counting: bool = False) -> MessagesRequest:
         model=body["model"],
         stream=body.get("stream") is True,
         max_tokens=1 if counting else _max_tokens(body),
-        thinking=isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive"),
+        thinking=isinstance(thinking, dict) and thinking.get("type") != "disabled",
         tools=_tools(body),
         forced=_forced(body),
         answered=_answers_a_tool(messages[-1].get("content")),
         schema=_schema(body),
     )
+
+
+def _refuse_sampling(version: str, body: Mapping[str, Any]) -> None:
+    """platform.claude.com/docs/en/api/versioning; the wording is assumed."""
+    for name in ("temperature", "top_p", "top_k"):
+        if version >= _NO_SAMPLING and name in body:
+            raise errors.invalid(f"{name}: Extra inputs are not permitted")
 
 
 def _object(data: bytes) -> dict[str, Any]:
