@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -124,11 +125,16 @@ def events_of(text: str) -> list[tuple[str, Any]]:
 
 
 @contextmanager
-def running(directory: Path, *options: str) -> Iterator[Simulator]:
+def running(
+    directory: Path, *options: str, default: bool = True, verify: ssl.SSLContext | bool = True
+) -> Iterator[Simulator]:
+    """A process in that directory; `default`: with the provider whose key is KEY."""
     ready = directory / "ready.json"
     keys = directory / "keys"
     keys.write_text(f"\n{KEY}\nsk-another-provider-key-0002\n")
-    command = [sys.executable, "-m", "tollhouse.simulator", "--key-file", str(keys)]
+    command = [sys.executable, "-m", "tollhouse.simulator"]
+    if default:
+        command += ["--key-file", str(keys)]
     log = directory / "stderr"
     with log.open("w") as stderr:
         process = subprocess.Popen(
@@ -140,7 +146,7 @@ def running(directory: Path, *options: str) -> Iterator[Simulator]:
     try:
         eventually(lambda: ready.exists() or process.poll() is not None)
         url = json.loads(ready.read_text())["url"]
-        with httpx.Client(base_url=url, timeout=DEADLINE_SECONDS) as http:
+        with httpx.Client(base_url=url, timeout=DEADLINE_SECONDS, verify=verify) as http:
             yield Simulator(url, process, http)
     finally:
         process.terminate()
