@@ -18,6 +18,6 @@ def recording_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 @pytest.fixture
 def simulator(recording_simulator: Simulator) -> Simulator:
     """The shared process, with clean books."""
-    for book in ("requests", "bill", "faults"):
+    for book in ("requests", "bill", "faults", "leaks"):
         recording_simulator.http.delete(f"/_simulator/{book}").raise_for_status()
     return recording_simulator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import httpx
 KEY = "sk-simulated-provider-key-0001"
 HELLO = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
 HELLO_TOKENS = 3 + 4 + 2
+VERSION = "2023-06-01"  # of Anthropic's API
 DEADLINE_SECONDS = 15
 
 
@@ -69,6 +71,13 @@ class Simulator:
         content = json.dumps(HELLO | fields)
         return self.http.post("/v1/chat/completions", content=content, headers=headers)
 
+    def post(self, path: str, simulate: str = "", **request: Any) -> httpx.Response:
+        """A request with the key, where OpenAI's and where Anthropic's SDK puts it."""
+        headers = {"authorization": f"Bearer {KEY}", "x-simulate": simulate}
+        if path.startswith("/v1/messages"):
+            headers = {"x-api-key": KEY, "anthropic-version": VERSION, "x-simulate": simulate}
+        return self.http.post(path, headers=headers, **request)
+
     def raw_chat(self, simulate: str = "", **fields: Any) -> RawAnswer:
         body = json.dumps(HELLO | fields).encode()
         head = (
@@ -93,18 +102,39 @@ class Simulator:
         record: dict[str, Any] = self.control("requests")[-1]
         return record
 
+    def billed(self) -> dict[str, int]:
+        """What the last request was billed: the counts that are not zero."""
+        usage = self.finished_record()["usage"]
+        doubled = ("prompt_tokens", "cached_tokens", "completion_tokens")
+        return {name: n for name, n in usage.items() if n and name not in doubled}
+
     def finished_record(self) -> dict[str, Any]:
         """The last request, once it has been billed."""
         eventually(lambda: self.last_record()["usage"])
         return self.last_record()
 
 
+def events_of(text: str) -> list[tuple[str, Any]]:
+    """The name ("" without one) and data of each event; data that is no JSON as it is."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        lines = dict(line.partition(": ")[::2] for line in block.split("\n"))
+        data = lines["data"]
+        found.append((lines.get("event", ""), json.loads(data) if data[0] == "{" else data))
+    return found
+
+
 @contextmanager
-def running(directory: Path, *options: str) -> Iterator[Simulator]:
+def running(
+    directory: Path, *options: str, default: bool = True, verify: ssl.SSLContext | bool = True
+) -> Iterator[Simulator]:
+    """A process in that directory; `default`: with the provider whose key is KEY."""
     ready = directory / "ready.json"
     keys = directory / "keys"
     keys.write_text(f"\n{KEY}\nsk-another-provider-key-0002\n")
-    command = [sys.executable, "-m", "tollhouse.simulator", "--key-file", str(keys)]
+    command = [sys.executable, "-m", "tollhouse.simulator"]
+    if default:
+        command += ["--key-file", str(keys)]
     log = directory / "stderr"
     with log.open("w") as stderr:
         process = subprocess.Popen(
@@ -116,7 +146,7 @@ def running(directory: Path, *options: str) -> Iterator[Simulator]:
     try:
         eventually(lambda: ready.exists() or process.poll() is not None)
         url = json.loads(ready.read_text())["url"]
-        with httpx.Client(base_url=url, timeout=DEADLINE_SECONDS) as http:
+        with httpx.Client(base_url=url, timeout=DEADLINE_SECONDS, verify=verify) as http:
             yield Simulator(url, process, http)
     finally:
         process.terminate()

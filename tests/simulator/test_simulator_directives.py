@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.simulator.simulator_process import HELLO, HELLO_TOKENS, KEY, Simulator
 from tollhouse.simulator.directives import PLAIN, DirectiveError, parse
-from tollhouse.simulator.errors import on_demand
+from tollhouse.simulator.openai.errors import on_demand
 
 ASK_USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 

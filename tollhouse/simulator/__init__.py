@@ -1,10 +1,11 @@
-"""A simulated LLM provider: OpenAI's dialect, with faults on demand.
+"""Simulated LLM providers: OpenAI's and Anthropic's dialects, others' quirks, faults on demand.
 
-It stands in for a provider whose secret is not set, and is the upstream of the end-to-end tests
-and the benchmark. Its answers have the fields that api.openai.com sends (`chat_answer` and
-`errors` say what is recorded and what is assumed); token counts are deterministic (`usage`);
-faults are asked for by the `x-simulate` header (`directives`) or for later requests through the
-control API (`control`).
+They stand in for providers whose secret is not set, and are the upstream of the end-to-end tests
+and the benchmark. Answers have the fields that the real providers send (each module says where
+they are documented, and what is assumed); token counts are deterministic (`usage`); faults are
+asked for by the `x-simulate` header (`directives`) or for later requests through the control API
+(`control`). `quirks` is the table of how providers differ; `--provider` plays several at once, and
+`books.leaks` notes each key that reaches another provider.
 """
 
 from tollhouse.simulator.app import create_app as create_app

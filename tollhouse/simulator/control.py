@@ -33,8 +33,9 @@ def _is_loopback(scope: Scope) -> bool:
 
 
 class _Control:
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, providers: list[str]) -> None:
         self._books = books
+        self._providers = providers
 
     async def health(self, _request: Request) -> Response:
         return _json({"status": "ok"})
@@ -57,33 +58,45 @@ class _Control:
             return Response(status_code=204)
         return _json(self._books.bill.to_json())
 
+    async def leaks(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self._books.leaks.clear()
+            return Response(status_code=204)
+        return _json(self._books.leaks.to_json())
+
     async def faults(self, request: Request) -> Response:
         if request.method == "DELETE":
-            self._books.fault.clear()
+            self._books.faults.clear(request.query_params.get("provider"))
             return Response(status_code=204)
         try:
-            header, times = _fault(await request.body())
-            self._books.fault.set(directives.parse(header), times)
+            header, times, provider = _fault(await request.body())
+            self._check_provider(provider)
+            self._books.faults.set(provider, directives.parse(header), times)
         except ValueError as error:
             return _json({"error": str(error)}, 400)
-        return _json({"x-simulate": header, "times": times})
+        return _json({"x-simulate": header, "times": times, "provider": provider})
+
+    def _check_provider(self, name: object) -> None:
+        if name is not None and name not in self._providers:
+            known = ", ".join(self._providers)
+            raise ValueError(f"provider: expected one of {known}, or null for all")
 
 
-def _fault(body: bytes) -> tuple[str, int | None]:
-    """The header and the number of requests it is for.
+def _fault(body: bytes) -> tuple[str, int | None, str | None]:
+    """The header, the number of requests it is for, and the one provider it is for.
 
     Raises:
         ValueError: not such an object.
     """
     fault = json.loads(body)
-    if not isinstance(fault, dict) or not fault.keys() <= {"x-simulate", "times"}:
-        raise ValueError('expected {"x-simulate": "…", "times": requests or null}')
+    if not isinstance(fault, dict) or not fault.keys() <= {"x-simulate", "times", "provider"}:
+        raise ValueError('expected {"x-simulate": "…", "times": …, "provider": name or null}')
     header, times = fault.get("x-simulate"), fault.get("times")
     if not isinstance(header, str):
         raise ValueError("x-simulate: expected a string, as in the header")
     if times is not None and (type(times) is not int or times < 0):
         raise ValueError("times: expected a number of requests, 0 or more, or null for all")
-    return header, times
+    return header, times, fault.get("provider")
 
 
 def _json(answer: object, status: int = 200) -> Response:
@@ -91,14 +104,15 @@ def _json(answer: object, status: int = 200) -> Response:
     return Response(json.dumps(answer), status, media_type="application/json")
 
 
-def routes(books: Books) -> Mount:
-    """GET health; GET and DELETE requests, exchanges, bill; PUT and DELETE faults."""
-    control = _Control(books)
+def routes(books: Books, providers: list[str]) -> Mount:
+    """GET health; GET and DELETE requests, exchanges, bill, leaks; PUT and DELETE faults."""
+    control = _Control(books, providers)
     table = [
         Route("/health", control.health),
         Route("/requests", control.requests, methods=["GET", "DELETE"]),
         Route("/exchanges", control.exchanges, methods=["GET", "DELETE"]),
         Route("/bill", control.bill, methods=["GET", "DELETE"]),
+        Route("/leaks", control.leaks, methods=["GET", "DELETE"]),
         Route("/faults", control.faults, methods=["PUT", "DELETE"]),
     ]
     return Mount(PATH, app=_LoopbackOnly(Router(table)))

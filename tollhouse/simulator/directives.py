@@ -26,26 +26,41 @@ class Directives:
     completion_tokens: what usage reports for each choice, 12 unless given, reasoning included
         (without it, reasoning comes on top of the 12); capped by the request's token limit.
     reasoning_tokens: the hidden part of each choice's completion.
-    cached_tokens: reported as given, even above the prompt's count.
+    cached_tokens: reported as given, even above the prompt's count. On Anthropic's messages they
+        are the first of the prompt, and what of them was marked for the cache is not written.
+    cache_write_tokens: reported as given (OpenAI's shape; Anthropic's follow from cache_control).
+    input_audio_tokens, output_audio_tokens: reported as given, as parts of a chat's tokens.
+    service_tier: the tier the answer says it was served at, instead of the one asked for.
+    tool_call: call the first tool, though none was forced, unless the last message answers one.
     status: an OpenAI-shaped error of that status. retry_after: seconds, its `retry-after` header.
     html_error: that status with the HTML body of a CDN.
     stall: "before_headers" or "mid_stream" (half of the body): silence until the client leaves.
     delay_ms: before the headers. token_delay_ms: between two writes of the body.
+    error_after: content events sent before the error event of a stream that fails; a body that is
+        no stream does not fail so.
+    image_bytes: the size of each image made.
     abort_after: content events sent before the connection is dropped, with the rest of the stream
         when there are fewer; a JSON body is dropped half-way, whatever the number.
     garbage: status 200 with a body that is not "json", or with malformed events ("sse").
-    no_usage: usage is nowhere in the answer.
+    no_usage: usage is nowhere in the answer. usage_always: a chat's stream has its usage event
+        unasked.
     gzip: content-encoding gzip, asked for or not.
     split: write the body in pieces of that many bytes, across events. merge: events in one write.
     crlf: event lines end in CR LF.
     usage_in_last_content: usage rides on the last finish event, asked for or not, and has no event
         of its own.
-    usage_first: in a JSON body, usage comes before choices (or data).
+    usage_first: in a JSON body, usage comes before choices (or data); in Anthropic's stream, the
+        last event counts the output only, so that the input's counts have come first or never.
     """
 
     completion_tokens: int | None = None
     reasoning_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    service_tier: str = ""
+    tool_call: bool = False
     status: int | None = None
     retry_after: int | None = None
     html_error: int | None = None
@@ -53,8 +68,11 @@ class Directives:
     delay_ms: int = 0
     token_delay_ms: int = 0
     abort_after: int | None = None
+    error_after: int | None = None
+    image_bytes: int = 0
     garbage: str | None = None
     no_usage: bool = False
+    usage_always: bool = False
     gzip: bool = False
     split: int | None = None
     crlf: bool = False
@@ -104,6 +122,11 @@ _KINDS = {
     "completion_tokens": _TOKENS,
     "reasoning_tokens": _TOKENS,
     "cached_tokens": _TOKENS,
+    "cache_write_tokens": _TOKENS,
+    "input_audio_tokens": _TOKENS,
+    "output_audio_tokens": _TOKENS,
+    "service_tier": _choice("default", "flex", "priority", "standard", "batch", "scale"),
+    "tool_call": _FLAG,
     "status": _ERROR_STATUS,
     "retry_after": _number(0, 86_400),
     "html_error": _ERROR_STATUS,
@@ -111,8 +134,11 @@ _KINDS = {
     "delay_ms": _MILLISECONDS,
     "token_delay_ms": _MILLISECONDS,
     "abort_after": _TOKENS,
+    "error_after": _TOKENS,
+    "image_bytes": _number(0, 64 << 20),
     "garbage": _choice("json", "sse"),
     "no_usage": _FLAG,
+    "usage_always": _FLAG,
     "gzip": _FLAG,
     "split": _number(1, _MAX_BYTES),
     "crlf": _FLAG,

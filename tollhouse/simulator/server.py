@@ -26,15 +26,19 @@ _SHUTDOWN_SECONDS = 2
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then return; open streams are cut.
 
-    Once it listens it prints one line and, if asked to, writes `settings.ready_file`:
-    {"url": "http://HOST:PORT", "pid": PID}. Main thread only, because of the signals.
+    Once it listens it prints a line for each provider and, if asked to, writes
+    `settings.ready_file`: {"url": "http://HOST:PORT", "pid": PID}, https with TLS. Main thread
+    only, because of the signals.
 
     Raises:
-        OSError: the address cannot be bound, or the ready file cannot be written.
+        OSError: the address cannot be bound, a TLS file cannot be used, or the ready file cannot
+            be written.
     """
     with socket.create_server((settings.host, settings.port)) as listener:
         config = uvicorn.Config(
             create_app(settings),
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
             loop="uvloop",
             http=ClosableProtocol,
             ws="none",
@@ -81,10 +85,12 @@ class _Server(uvicorn.Server):
 
 
 def _announce(settings: Settings, port: int) -> None:
-    url = f"http://{settings.host}:{port}"
+    scheme = "http" if settings.tls_cert is None else "https"
+    url = f"{scheme}://{settings.host}:{port}"
     if settings.ready_file is not None:
         _write_atomically(settings.ready_file, json.dumps({"url": url, "pid": os.getpid()}))
-    print(f"simulated provider: {url}{settings.base_path}", flush=True)
+    for provider in settings.providers:
+        print(f"simulated provider: {url}{provider.base_path}", flush=True)
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -1,60 +1,64 @@
 """Token counts that a test can work out by hand.
 
-- One content token is one word, "tok1 ".
+- One content token is one word, "tok1 "; of JSON, eight characters.
 - A prompt costs 3 tokens, and each message 4 plus a quarter of its text's UTF-8 bytes, rounded up,
   plus 85 for each image (OpenAI's price of a low-detail image).
-- An embeddings input costs a quarter of its UTF-8 bytes, rounded up, or the length of its token
-  array.
+- Other text (embeddings, speech, prompts of images) costs a quarter of its UTF-8 bytes, rounded up;
+  a token array its length.
+- Tools and schemas cost nothing.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any
 
 DEFAULT_COMPLETION = 12
 IMAGE_TOKENS = 85
-_PROMPT_TOKENS = 3
-_MESSAGE_TOKENS = 4
+PROMPT_TOKENS = 3
+MESSAGE_TOKENS = 4
 _BYTES_PER_TOKEN = 4
+_IMAGE_TYPES = ("image_url", "input_image", "image")
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one request. `cached` is a part of `prompt`, `reasoning` of `completion`."""
+class Counts:
+    """What one request costs. Totals include their parts.
 
-    prompt: int
-    completion: int = 0
-    cached: int = 0
-    reasoning: int = 0
+    `cache_write_tokens` are Anthropic's of five minutes and all of unstated life.
+    `audio_milliseconds` are of the input, `characters` of speech input.
+    """
 
-    def for_chat(self) -> dict[str, Any]:
-        """The `usage` object of a chat completion."""
-        return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": self.completion,
-            "total_tokens": self.prompt + self.completion,
-            "prompt_tokens_details": {"cached_tokens": self.cached, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": self.reasoning,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        }
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_image_tokens: int = 0
+    images: int = 0
+    audio_milliseconds: int = 0
+    characters: int = 0
+    search_units: int = 0
 
-    def for_embeddings(self) -> dict[str, Any]:
-        """The `usage` object of an embeddings answer."""
-        return {"prompt_tokens": self.prompt, "total_tokens": self.prompt}
+    def until(self, output: int) -> Counts:
+        """The same after `output` tokens were generated; a model reasons before it speaks."""
+        return replace(
+            self,
+            output_tokens=output,
+            reasoning_tokens=min(self.reasoning_tokens, output),
+            output_audio_tokens=min(self.output_audio_tokens, output),
+            output_image_tokens=min(self.output_image_tokens, output),
+        )
 
-
-@lru_cache(maxsize=1024)
-def indented(usage: Usage) -> str:
-    """Chat usage as it stands in an indented JSON body; few distinct counts recur, so cached."""
-    return json.dumps(usage.for_chat(), indent=2).replace("\n", "\n  ")
+    @property
+    def total_tokens(self) -> int:
+        """Input and output."""
+        return self.input_tokens + self.output_tokens
 
 
 def text_tokens(texts: Iterable[str]) -> int:
@@ -64,18 +68,19 @@ def text_tokens(texts: Iterable[str]) -> int:
 
 def prompt_tokens(messages: Iterable[Mapping[str, Any]]) -> int:
     """Tokens of a chat's messages; parts that are neither text nor image cost nothing."""
-    return _PROMPT_TOKENS + sum(_message_tokens(message.get("content")) for message in messages)
+    return PROMPT_TOKENS + sum(message_tokens(message.get("content")) for message in messages)
 
 
-def _message_tokens(content: object) -> int:
+def message_tokens(content: object) -> int:
+    """Tokens of one message of a chat."""
     if isinstance(content, str):
-        return _MESSAGE_TOKENS + text_tokens((content,))
+        return MESSAGE_TOKENS + text_tokens((content,))
     parts = (
         [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
     )
     texts = (text for part in parts if isinstance(text := part.get("text"), str))
-    images = [part for part in parts if part.get("type") == "image_url"]
-    return _MESSAGE_TOKENS + text_tokens(texts) + len(images) * IMAGE_TOKENS
+    images = [part for part in parts if part.get("type") in _IMAGE_TYPES]
+    return MESSAGE_TOKENS + text_tokens(texts) + len(images) * IMAGE_TOKENS
 
 
 def _utf8_bytes(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tollhouse.simulator.directives import Directives
 from tollhouse.simulator.reply import EVENTS, JSON, Header, Part, Reply
@@ -41,21 +41,19 @@ def encode(reply: Reply, asked: Directives) -> tuple[list[Header], Iterator[Part
         sent = body[: len(body) // 2] if asked.cuts_body else body
         parts: Iterable[Part] = (Part(sent, _tokens(reply)),)
     else:
-        parts = _stream(reply.body, _words(reply), asked)
+        parts = _stream(reply, reply.body, asked)
     return headers, iter(parts if asked.split is None else _split(parts, asked.split))
 
 
 def _tokens(reply: Reply) -> int:
-    return reply.charge.usage.completion if reply.charge else 0
+    return reply.charge.counts.output_tokens if reply.charge else 0
 
 
-def _words(reply: Reply) -> int:
-    return reply.charge.usage.completion - reply.charge.usage.reasoning if reply.charge else 0
-
-
-def _stream(parts: Iterable[Part], words: int, asked: Directives) -> Iterable[Part]:
+def _stream(reply: Reply, parts: Iterable[Part], asked: Directives) -> Iterable[Part]:
+    if asked.error_after is not None and reply.failure is not None:
+        parts = _fail(parts, min(asked.error_after, reply.contents), reply.failure)
     if asked.stall == "mid_stream":
-        parts = _first(parts, words // 2)
+        parts = _first(parts, reply.contents // 2)
     elif asked.abort_after is not None:
         parts = _first(parts, asked.abort_after)
     if asked.crlf:
@@ -74,6 +72,14 @@ def _first(parts: Iterable[Part], contents: int) -> Iterator[Part]:
         yield part
         if part.content and contents == 0:
             return
+
+
+def _fail(parts: Iterable[Part], contents: int, failure: Callable[[int], bytes]) -> Iterator[Part]:
+    sent = 0
+    for part in _first(parts, contents):
+        sent += 1
+        yield part
+    yield Part(failure(sent))
 
 
 def _merge(parts: Iterable[Part], count: int) -> Iterator[Part]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tollhouse.simulator import errors, fields
+from tollhouse.simulator.call import Call
 from tollhouse.simulator.directives import Directives
-from tollhouse.simulator.usage import Usage, text_tokens
+from tollhouse.simulator.openai import errors, fields
+from tollhouse.simulator.reply import Charge, Reply, as_json
+from tollhouse.simulator.usage import Counts, text_tokens
 
 DEFAULT_DIMENSIONS = 8
 _MAX_DIMENSIONS = 4096
@@ -32,9 +33,9 @@ class EmbeddingsRequest:
     as_base64: bool
 
     @property
-    def usage(self) -> Usage:
-        """Prompt tokens of all inputs; nothing is generated."""
-        return Usage(prompt=sum(map(_tokens, self.inputs)))
+    def counts(self) -> Counts:
+        """Tokens of all inputs; nothing is generated."""
+        return Counts(input_tokens=sum(map(_tokens, self.inputs)))
 
 
 def read(body: bytes) -> EmbeddingsRequest:
@@ -53,16 +54,25 @@ def read(body: bytes) -> EmbeddingsRequest:
     )
 
 
+def answer(call: Call) -> Reply:
+    """One call."""
+    request = read(call.body)
+    call.check_model(request.model)
+    return Reply(body(request, call.asked), charge=Charge(request.model, request.counts))
+
+
 def body(request: EmbeddingsRequest, asked: Directives) -> bytes:
     """The answer as JSON."""
     data = [
         {"object": "embedding", "index": index, "embedding": _embedding(item, request)}
         for index, item in enumerate(request.inputs)
     ]
-    usage = {} if asked.no_usage else {"usage": request.usage.for_embeddings()}
+    tokens = request.counts.input_tokens
+    counted = {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+    usage = {} if asked.no_usage else counted
     first, last = (usage, {}) if asked.usage_first else ({}, usage)
-    answer = {"object": "list", **first, "data": data, "model": request.model, **last}
-    return json.dumps(answer, indent=2).encode() + b"\n"
+    listed = {"object": "list", **first, "data": data, "model": request.model, **last}
+    return as_json(listed)
 
 
 def _inputs(data: Mapping[str, Any]) -> tuple[Input, ...]:

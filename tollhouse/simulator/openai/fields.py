@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tollhouse.simulator import errors
+from tollhouse.simulator.openai import errors
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -66,3 +66,26 @@ def read_flag(fields: Mapping[str, Any], name: str, default: bool) -> bool:
     if not isinstance(value, bool):
         raise errors.invalid_type(name, "a boolean", value)
     return value
+
+
+def read_text(fields: Mapping[str, Any], name: str) -> str:
+    """A string that must be there.
+
+    Raises:
+        ApiError: 400, it is missing or something else.
+    """
+    value = fields.get(name)
+    if value is None:
+        raise errors.missing_parameter(name)
+    if not isinstance(value, str):
+        raise errors.invalid_type(name, "a string", value)
+    return value
+
+
+def read_optional(fields: Mapping[str, Any], name: str, default: str) -> str:
+    """A string; `default` when the field is null or absent.
+
+    Raises:
+        ApiError: 400, it is something else.
+    """
+    return default if fields.get(name) is None else read_text(fields, name)

@@ -11,14 +11,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 
-from tollhouse.simulator import usage
-from tollhouse.simulator.chat import Completion, contents
+from tollhouse.simulator.call import Call
 from tollhouse.simulator.directives import Directives
-from tollhouse.simulator.reply import Part
+from tollhouse.simulator.openai import chat, errors
+from tollhouse.simulator.openai.chat import Completion
+from tollhouse.simulator.reply import EVENTS, Charge, Part, Reply, compact
+from tollhouse.simulator.usage import Counts
 
 _FINGERPRINT = "fp_0aa8d3e20b"
 _DONE = b"data: [DONE]\n\n"
+
+
+def answer(call: Call) -> Reply:
+    """One call."""
+    request = chat.read(call.body)
+    call.check_model(request.model)
+    completion = chat.complete(request, call.asked)
+    charge = Charge(request.model, completion.counts, completion.service_tier)
+    if not request.stream:
+        return Reply(body(completion, call.asked), charge=charge)
+    return Reply(
+        events(completion, call.asked),
+        EVENTS,
+        charge=charge,
+        contents=completion.said.words * request.choices,
+        failure=lambda _sent: failure(call),
+    )
+
+
+def failure(call: Call) -> bytes:
+    """The event of an error in mid-stream."""
+    return f"data: {compact(call.quirk.error(errors.on_demand(500)))}\n\n".encode()
 
 
 def body(completion: Completion, asked: Directives) -> bytes:
@@ -31,11 +56,20 @@ def body(completion: Completion, asked: Directives) -> bytes:
         ("choices", _choices(completion)),
     ]
     if not asked.no_usage:
-        member = ("usage", usage.indented(completion.usage))
+        member = ("usage", _indented(completion.counts))
         members.insert(-1 if asked.usage_first else len(members), member)
-    members += [("service_tier", '"default"'), ("system_fingerprint", f'"{_FINGERPRINT}"')]
+    members += [
+        ("service_tier", json.dumps(completion.service_tier)),
+        ("system_fingerprint", f'"{_FINGERPRINT}"'),
+    ]
     lines = ",\n".join(f'  "{name}": {value}' for name, value in members)
     return f"{{\n{lines}\n}}\n".encode()
+
+
+@lru_cache(maxsize=1024)
+def _indented(counts: Counts) -> str:
+    """Usage as it stands in an indented body; few distinct counts recur, so cached."""
+    return json.dumps(chat.usage(counts), indent=2).replace("\n", "\n  ")
 
 
 def _choices(completion: Completion) -> str:
@@ -49,8 +83,8 @@ def _choices(completion: Completion) -> str:
 
 
 def _message(completion: Completion) -> str:
-    text = "".join(contents(completion))
-    tool = completion.request.tool
+    text = completion.said.text()
+    tool = completion.said.tool
     if tool is None:
         return (
             f'{{\n        "role": "assistant",\n        "content": {json.dumps(text)},\n'
@@ -59,7 +93,7 @@ def _message(completion: Completion) -> str:
     message = {
         "role": "assistant",
         "content": None,
-        "tool_calls": [_tool_call(completion, tool, text)],
+        "tool_calls": [_tool_call(completion, tool.name, text)],
         "refusal": None,
         "annotations": [],
     }
@@ -77,8 +111,8 @@ def events(completion: Completion, asked: Directives) -> Iterator[Part]:
     stream = _Stream(completion, asked)
     indexes = range(completion.request.choices)
     for index in indexes:
-        yield Part(stream.event(index, _opening(completion)), completion.reasoning)
-    for content in contents(completion):
+        yield Part(stream.event(index, _opening(completion)), completion.said.reasoning)
+    for content in completion.said.pieces():
         for index in indexes:
             yield Part(stream.event(index, _delta(completion, content)), 1, content=True)
     for index in indexes:
@@ -89,17 +123,17 @@ def events(completion: Completion, asked: Directives) -> Iterator[Part]:
 
 
 def _opening(completion: Completion) -> str:
-    tool = completion.request.tool
+    tool = completion.said.tool
     if tool is None:
         return '{"role":"assistant","content":"","refusal":null}'
-    call = {"index": 0, **_tool_call(completion, tool, "")}
+    call = {"index": 0, **_tool_call(completion, tool.name, "")}
     delta = {"role": "assistant", "content": None, "tool_calls": [call], "refusal": None}
     return json.dumps(delta, separators=(",", ":"))
 
 
 def _delta(completion: Completion, content: str) -> str:
     text = json.dumps(content)
-    if completion.request.tool is None:
+    if completion.said.tool is None:
         return f'{{"content":{text}}}'
     return f'{{"tool_calls":[{{"index":0,"function":{{"arguments":{text}}}}}]}}'
 
@@ -111,14 +145,15 @@ class _Stream:
         request = completion.request
         self._last_index = request.choices - 1
         self._finish_reason = completion.finish_reason
-        self._usage = json.dumps(completion.usage.for_chat(), separators=(",", ":"))
+        self._usage = json.dumps(chat.usage(completion.counts), separators=(",", ":"))
         self._usage_rides = asked.usage_in_last_content and not asked.no_usage
-        self._usage_asked = request.include_usage and not asked.no_usage
+        wanted = request.include_usage or asked.usage_always
+        self._usage_asked = wanted and not asked.no_usage
         self._noise = completion.id[-16:] if request.obfuscate else ""
         self._head = (
             f'data: {{"id":"{completion.id}","object":"chat.completion.chunk",'
             f'"created":{completion.created},"model":{json.dumps(request.model)},'
-            f'"service_tier":"default","system_fingerprint":"{_FINGERPRINT}","choices":['
+            f'"service_tier":{json.dumps(completion.service_tier)},"system_fingerprint":"{_FINGERPRINT}","choices":['
         )
 
     @property

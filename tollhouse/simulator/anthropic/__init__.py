@@ -1,0 +1,1 @@
+"""Anthropic's dialect: messages, count_tokens, errors and headers."""

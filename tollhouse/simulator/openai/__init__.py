@@ -1,0 +1,1 @@
+"""OpenAI's dialect: its endpoints, errors and headers."""

@@ -1,0 +1,1 @@
+"""The Responses API: platform.openai.com/docs/api-reference/responses."""
