@@ -24,7 +24,7 @@ from tollhouse import contract
 from tollhouse.decisions import ALLOWED, CODES, error_body
 from tollhouse.endpoints import KNOWN
 from tollhouse.policy.compiled import Alias, Key, Snapshot
-from tollhouse.policy.ordering import route_of
+from tollhouse.policy.ordering import patience_of
 
 # The client's key goes no further than this service.
 _CREDENTIAL_HEADERS = ("authorization", "x-api-key")
@@ -135,6 +135,9 @@ class _Writer:
         response.ok_response.headers.append(
             _header(contract.PROVIDER_HEADER, self._route(alias, attempts))
         )
+        if len(attempts) > 1:
+            more = _header(contract.MAX_RETRIES_HEADER, str(len(attempts) - 1))
+            response.ok_response.headers.append(more)
         response.ok_response.headers_to_remove.extend(_CREDENTIAL_HEADERS)
         response.ok_response.response_headers_to_add.extend(self._shown())
         noted = {**_notes(key, alias, is_previous=granted.is_previous), "reason": ALLOWED}
@@ -145,7 +148,7 @@ class _Writer:
     def _route(self, alias: Alias, attempts: tuple[Attempt, ...]) -> str:
         if len(attempts) == 1:
             return attempts[0].deployment.provider
-        return route_of(self.snapshot, alias)
+        return patience_of(self.snapshot, alias).route
 
     def _identity(self, key: Key | None) -> dict[str, Any]:
         known = {"policy_version": self.snapshot.version}
@@ -162,11 +165,15 @@ class _Writer:
             "provider": first.provider,
             "provider_model": first.model,
             "attempts": [self._attempt(each) for each in attempts],
-            **({"priority_groups": _groups(attempts)} if len(attempts) > 1 else {}),
+            **(self._several(granted.alias, attempts) if len(attempts) > 1 else {}),
             **shown,
             **({"bind": granted.bind} if granted.bind else {}),
             **({"stored_id": granted.stored.raw_id} if granted.stored else {}),
         }
+
+    def _several(self, alias: Alias, attempts: tuple[Attempt, ...]) -> dict[str, Any]:
+        milliseconds = round(1000 * patience_of(self.snapshot, alias).first_byte)
+        return {"priority_groups": _groups(attempts), "patience_ms": milliseconds}
 
     def _attempt(self, attempt: Attempt) -> dict[str, Any]:
         alias, each = attempt.alias, attempt.deployment

@@ -27,6 +27,9 @@ REWRITTEN_HEADER: Final = "x-tollhouse-rewritten"
 ANSWERED_HEADER: Final = "x-tollhouse-answered-by"
 POLICY_HEADER: Final = "x-tollhouse-policy"
 
+# Envoy's own name: what is left of a route's retries.
+MAX_RETRIES_HEADER: Final = "x-envoy-max-retries"
+
 # Management. Envoy sets both headers; a client's are dropped at its edge.
 MANAGE_PATH: Final = "/manage"
 CLIENT_ADDRESS_HEADER: Final = "x-tollhouse-client-address"

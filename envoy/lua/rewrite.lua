@@ -45,13 +45,23 @@ local function asked_now(granted, tried, provider)
   return asked
 end
 
+-- The one before had its time and did not begin to answer: it was at work, and may be billed. One that
+-- could not be reached, or hung up, ends sooner.
+local function note_silence(granted, tried, now, spent)
+  local last = tried[#tried]
+  if last and not last.status and now - last.at >= (granted["patience_ms"] or math.huge) then
+    last.silent = spent
+  end
+end
+
 -- Begins an attempt: told before anything can fail, so that the next one knows how many there were.
 local function begin(handle, provider)
   local metadata = handle:streamInfo():dynamicMetadata()
   local granted, before = metadata:get("envoy.filters.http.ext_authz"), metadata:get(NAMESPACE) or {}
   local tried = before["tried"] or {}
-  local asked = asked_now(granted, tried, provider)
-  tried[#tried + 1] = { provider = asked["provider"], deployment = asked["deployment"], at = handle:timestamp() }
+  local asked, now = asked_now(granted, tried, provider), handle:timestamp()
+  note_silence(granted, tried, now, { price = before["price"], usage = metadata:get("tollhouse.response") })
+  tried[#tried + 1] = { provider = asked["provider"], deployment = asked["deployment"], at = now }
   local attempt = {
     provider = asked["provider"], provider_model = asked["model"], deployment = asked["deployment"],
     price = asked["price"], show_model = granted["show_model"], bind = granted["bind"], tried = tried,

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import groupby
 
 from tollhouse.policy.compiled import Alias, Deployment, Snapshot
 
 
-def patience_seconds(snapshot: Snapshot, alias: Alias) -> float:
-    """How long one deployment may be silent before the next is asked: what the alias says, else the
-    shortest that a provider in the chain may be."""
-    if alias.fallback_after_seconds is not None:
-        return alias.fallback_after_seconds
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that one deployment has until it begins to answer, before the next is asked; and
+    seconds without a byte after which an answer that had begun is given up."""
+
+    first_byte: float
+    idle: float
+
+    @property
+    def route(self) -> str:
+        """The value of the header that chooses the route of calls with several places to go to:
+        these routes differ in their patience alone. No provider's name begins with a star."""
+        return f"*{self.first_byte:g}/{self.idle:g}"
+
+
+def patience_of(snapshot: Snapshot, alias: Alias) -> Patience:
+    """What the alias says; else, and for an answer that has begun, what its providers may take."""
     chain = [alias, *(snapshot.aliases[name] for name in alias.fallbacks)]
     providers = {each.provider for link in chain for each in link.deployments}
-    return min(snapshot.providers[name].idle_timeout_seconds for name in providers)
+    idle = [snapshot.providers[name].idle_timeout_seconds for name in providers]
+    return Patience(alias.fallback_after_seconds or min(idle), max(idle))
 
 
 def has_several(alias: Alias) -> bool:
     """Whether a call may be sent to more than one place."""
     return len(alias.deployments) > 1 or bool(alias.fallbacks)
-
-
-def route_of(snapshot: Snapshot, alias: Alias) -> str:
-    """The value of the header that chooses the route of calls with several places to go to: routes
-    differ in their patience alone. No provider's name begins with a star."""
-    return f"*{patience_seconds(snapshot, alias):g}"
 
 
 def targets(alias: Alias) -> str:

@@ -10,51 +10,50 @@ As JSON: envoy-data-plane 2.0 was generated before Envoy had this specifier and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from tollhouse import contract
 from tollhouse.policy.compiled import Snapshot
-from tollhouse.policy.ordering import has_several, route_of
+from tollhouse.policy.ordering import Patience, has_several, patience_of
 from tollhouse.rendering.messages import Json
 
 _SPECIFIER = (
     "type.googleapis.com/envoy.extensions.router.cluster_specifiers.priority_group.v3"
     ".PriorityGroupClusterSpecifier"
 )
-# Too many requests, the server's own faults, and Anthropic's 529 "overloaded". A 4xx of another kind
-# would be the same at the next provider, or is about our own credential, which somebody must mend.
+# Too many requests, the server's own faults, and Anthropic's 529 "overloaded". A 4xx of another
+# kind would be the same at the next provider, or is about our own credential, which somebody must
+# mend.
 _RETRIABLE = (408, 429, 500, 502, 503, 504, 529)
-MOST_ATTEMPTS = 16
 
 
 def routes(snapshot: Snapshot, lease_timeout_seconds: int) -> list[Json]:
     """One for each patience that an alias with several places to go to has."""
     several = (alias for alias in snapshot.aliases.values() if has_several(alias))
-    names = sorted({route_of(snapshot, alias) for alias in several})
-    clusters = [f"provider.{name}" for name in sorted(snapshot.providers)]
-    return [_route(name, lease_timeout_seconds, clusters) for name in names]
+    found = sorted({patience_of(snapshot, alias) for alias in several}, key=lambda it: it.route)
+    never_asked = f"provider.{min(snapshot.providers)}"
+    return [_route(patience, lease_timeout_seconds, never_asked) for patience in found]
 
 
-def _route(name: str, timeout_seconds: int, clusters: Iterable[str]) -> Json:
-    patience = name.removeprefix("*")
+def _route(patience: Patience, timeout_seconds: int, never_asked: str) -> Json:
+    chosen = {"exact": patience.route}
     return {
-        "name": f"ordered.{patience}s",
+        "name": f"ordered.{patience.route.removeprefix('*')}",
         "match": {
             "prefix": "/",
-            "headers": [{"name": contract.PROVIDER_HEADER, "string_match": {"exact": name}}],
+            "headers": [{"name": contract.PROVIDER_HEADER, "string_match": chosen}],
         },
         "route": {
-            "inline_cluster_specifier_plugin": _in_the_order_of_the_grant(next(iter(clusters))),
+            "inline_cluster_specifier_plugin": _in_the_order_of_the_grant(never_asked),
             "timeout": f"{timeout_seconds}s",
-            "idle_timeout": f"{timeout_seconds}s",
+            "idle_timeout": f"{patience.idle:g}s",
             "retry_policy": {
                 # Nothing here is tried twice at one provider, and what one has been asked in vain
                 # may be billed by it: the policy that names a second one accepts that.
                 "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
                 "retriable_status_codes": list(_RETRIABLE),
-                "num_retries": MOST_ATTEMPTS,
-                # Of silence, not of a whole answer: a long stream is no failure.
-                "per_try_idle_timeout": f"{patience}s",
+                # authz_service says for each call how many there are (x-envoy-max-retries).
+                "num_retries": 0,
+                # Envoy ignores it once an answer has begun: a long one is no failure.
+                "per_try_timeout": f"{patience.first_byte:g}s",
                 "refresh_cluster_on_retry": True,
                 "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
             },
