@@ -185,7 +185,7 @@ def test_spans_that_do_not_fit_the_body_raise(spans: dict[str, list[int]]) -> No
 
 def test_a_provider_field_that_is_not_known_raises() -> None:
     with pytest.raises(LuaError, match="unknown max_tokens_field"):
-        rewrite('{"model":"m"}', CLAMP | {"max_tokens_field": "max_output_tokens"})
+        rewrite('{"model":"m"}', CLAMP | {"max_tokens_field": "max_out"})
 
 
 def test_an_error_quotes_nothing_of_the_body() -> None:
