@@ -7,7 +7,7 @@ local lex = require("lex")
 
 local M = {}
 
-local byte, find, lower, sub = string.byte, string.find, string.lower, string.sub
+local find, lower, sub = string.find, string.lower, string.sub
 local skip_space = lex.skip_space
 
 local OPEN_OBJECT = 123
@@ -93,7 +93,8 @@ local function opens_source(watch, s, last, name)
     return false
   end
   local colon = skip_space(s, last + 2)
-  return byte(s, skip_space(s, colon + 1)) == OPEN_OBJECT
+  local _, c = skip_space(s, colon + 1)
+  return c == OPEN_OBJECT
 end
 
 -- Takes back what was not counted as text.
