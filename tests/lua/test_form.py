@@ -421,7 +421,7 @@ PIECES = [
 SPOTS = st.integers(0, len(form(text("model", "a"), file("file", b"b"))))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(st.tuples(SPOTS, st.integers(0, 4), st.sampled_from(PIECES)), max_size=4))
 def test_a_broken_form_that_still_passes_is_one_that_others_read_alike(
     edits: list[tuple[int, int, bytes]],
@@ -434,7 +434,7 @@ def test_a_broken_form_that_still_passes_is_one_that_others_read_alike(
         same(facts, body)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12), st.lists(st.sampled_from(PIECES)))
 def test_a_form_put_together_at_random_that_passes_is_one_that_others_read_alike(
     headers: list[bytes], value: list[bytes]
