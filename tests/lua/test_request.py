@@ -250,7 +250,8 @@ def test_a_call_without_a_key_or_with_another_method_is_not_read(envoy: httpx.Cl
 def test_what_the_openai_sdk_uploads_is_read_and_only_the_model_changes(
     envoy: httpx.Client,
 ) -> None:
-    client = OpenAI(base_url=f"{envoy.base_url}/v1", api_key="x", http_client=envoy)
+    keeping = httpx.Client(event_hooks={"request": [httpx.Request.read]}, trust_env=False)
+    client = OpenAI(base_url=f"{envoy.base_url}/v1", api_key="x", http_client=keeping)
     sound, picture = ("speech é.mp3", b"\xff\xfb\r\n--" * 99), ("a.png", b"\x89PNG\r\n")
     calls: list[tuple[str, dict[str, str], Any]] = [
         (
