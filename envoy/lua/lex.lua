@@ -187,6 +187,10 @@ local function malformed_utf8(s, first, last)
   return nil
 end
 
+function M.is_utf8(s, first, last)
+  return malformed_utf8(s, first, last) == nil
+end
+
 -- `reader.slash`, the next backslash of the whole text, is kept between strings, so that a body
 -- without escapes is searched for them once.
 function M.string_end(reader, p)

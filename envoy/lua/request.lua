@@ -4,19 +4,18 @@
 --
 -- Hides what looks like a key in the path and the user agent, before anything logs them.
 --
--- Writes  tollhouse.request   strings: path, endpoint, model, stream, include_usage, text_bytes, media_parts,
---                             max_tokens, n, tools, prediction, unbounded; or error, error_message
---         tollhouse.body      spans of the top-level members, for rewrite.lua
+-- Writes  tollhouse.request   strings, all of them for what may be granted: path, endpoint, model, stream,
+--                             include_usage, text_bytes, media_parts, max_tokens, n, tools, prediction,
+--                             unbounded, cache_control, service_tier, characters, audio_bytes, documents,
+--                             image_variant, previous_response_id, response_id; or error, error_message
+--         tollhouse.body      spans of what rewrite.lua may rewrite
 
+local form = require("form")
+local multipart = require("multipart")
+local paths = require("paths")
 local scan = require("scan")
 
 local M = {}
-
--- The endpoints whose body names the model (tollhouse/contract.py has the same list).
-M.endpoints = {
-  ["/v1/chat/completions"] = "chat/completions",
-  ["/v1/embeddings"] = "embeddings",
-}
 
 local function without_query(path)
   return path:match("^[^?]*")
@@ -40,8 +39,9 @@ local function hide_keys(headers, name)
 end
 
 local function is_json(content_type)
-  return content_type ~= nil and content_type:lower():find("^%s*application/json%s*$")
-    or content_type ~= nil and content_type:lower():find("^%s*application/json%s*;")
+  local text = (content_type or ""):lower()
+  -- Two headers are one with a comma.
+  return text:find("^%s*application/json%s*%f[;%z]") and not text:find(",", 1, true)
 end
 
 local function refuse(handle, code, message)
@@ -50,22 +50,35 @@ local function refuse(handle, code, message)
   metadata:set("tollhouse.request", "error_message", message)
 end
 
+local function text(value, missing)
+  if value == nil then return missing end
+  return type(value) == "number" and string.format("%.0f", value) or tostring(value)
+end
+
 local function tell(handle, facts)
   local metadata = handle:streamInfo():dynamicMetadata()
-  local function set(name, value)
-    metadata:set("tollhouse.request", name, tostring(value))
+  local function set(name, value, missing)
+    metadata:set("tollhouse.request", name, text(value, missing))
   end
-  set("model", facts.model)
-  set("stream", facts.stream)
-  set("include_usage", facts.include_usage)
-  set("text_bytes", string.format("%d", facts.text_bytes))
-  set("media_parts", string.format("%d", facts.media_parts))
-  set("n", string.format("%d", facts.n))
-  set("max_tokens", facts.max_tokens and string.format("%.0f", facts.max_tokens) or "none")
-  set("tools", facts.tools)
-  set("prediction", facts.prediction)
-  set("unbounded", facts.unbounded or "none")
-  metadata:set("tollhouse.body", "spans", facts.spans)
+  set("model", facts.model, "none")
+  set("stream", facts.stream, "false")
+  set("include_usage", facts.include_usage, "false")
+  set("text_bytes", facts.text_bytes, "0")
+  set("media_parts", facts.media_parts, "0")
+  set("n", facts.n, "1")
+  set("max_tokens", facts.max_tokens, "none")
+  set("tools", facts.tools, "false")
+  set("prediction", facts.prediction, "false")
+  set("unbounded", facts.unbounded, "none")
+  set("cache_control", facts.cache_control, "false")
+  set("service_tier", facts.service_tier, "none")
+  set("characters", facts.characters, "0")
+  set("audio_bytes", facts.audio_bytes, "0")
+  set("documents", facts.documents, "0")
+  set("image_variant", facts.image_variant, "none")
+  set("previous_response_id", facts.previous_response_id, "none")
+  set("response_id", facts.response_id, "none")
+  if facts.spans then metadata:set("tollhouse.body", "spans", facts.spans) end
 end
 
 -- The bytes of the body, or nil. Yields until the body is complete: every wrapper fetched before
@@ -76,24 +89,51 @@ local function read_body(handle)
   return body:getBytes(0, body:length())
 end
 
-local function read(handle)
-  local headers = handle:headers()
-  local method = headers:get(":method")
-  local path = without_keys(without_query(headers:get(":path")))
-  hide_keys(headers, "user-agent")
-  local endpoint = M.endpoints[path]
-  local metadata = handle:streamInfo():dynamicMetadata()
-  metadata:set("tollhouse.request", "path", path) -- for the log: rewrite.lua changes the header
-  metadata:set("tollhouse.request", "endpoint", endpoint or "none")
-  if not endpoint or method ~= "POST" then return end
-  -- Without a key the answer is 401 whatever the body says: do not hold a stranger's 30 MB.
-  if not headers:get("authorization") and not headers:get("x-api-key") then return end
-  if not is_json(headers:get("content-type")) then
-    return refuse(handle, "invalid_body", "Send the body as content-type: application/json.")
+-- The readers, by how paths.lua says a request is read: facts, or nil, a code and a sentence.
+-- None of them may use what was fetched before it was called.
+
+local READERS = {}
+
+function READERS.json(handle, endpoint)
+  if not is_json(handle:headers():get("content-type")) then
+    return nil, "invalid_body", "Send the body as content-type: application/json."
   end
   local bytes = read_body(handle)
-  if not bytes then return refuse(handle, "invalid_body", "The request has no body.") end
-  local facts, code, message = scan.chat_like(bytes)
+  if not bytes then return nil, "invalid_body", "The request has no body." end
+  return scan.read(bytes, endpoint.name)
+end
+
+function READERS.form(handle, endpoint)
+  local content_type = handle:headers():get("content-type")
+  if not multipart.is_form(content_type) then return nil, "invalid_body", multipart.NOT_A_FORM end
+  local bytes = read_body(handle)
+  if not bytes then return nil, "invalid_body", "The request has no body." end
+  return form.read(bytes, content_type, endpoint.name)
+end
+
+function READERS.id(handle, endpoint)
+  local bytes = read_body(handle)
+  if bytes and #bytes > 0 then return nil, "invalid_body", "Send no body to /v1/responses/{id}." end
+  return {response_id = endpoint.response_id}
+end
+
+local function has_key(headers)
+  return headers:get("authorization") or headers:get("x-api-key")
+end
+
+local function read(handle)
+  local headers = handle:headers()
+  local path = without_keys(without_query(headers:get(":path")))
+  hide_keys(headers, "user-agent")
+  local endpoint = paths.of(path)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  metadata:set("tollhouse.request", "path", path) -- for the log: rewrite.lua changes the header
+  metadata:set("tollhouse.request", "endpoint", endpoint.name)
+  if endpoint.reader == "none" then return tell(handle, {}) end
+  if not endpoint.reader or not endpoint.methods[headers:get(":method")] then return end
+  -- Without a key the answer is 401 whatever the body says: do not hold a stranger's 30 MB.
+  if not has_key(headers) then return end
+  local facts, code, message = READERS[endpoint.reader](handle, endpoint)
   if not facts then return refuse(handle, code, message) end
   tell(handle, facts)
 end

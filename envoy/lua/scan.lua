@@ -1,11 +1,13 @@
--- One reading of a request body: what the gateway decides on, and where the bytes it may rewrite
--- lie. What is checked here is what splice.lua edits, so nothing may have two readings: a body that
--- two JSON parsers could understand differently is refused.
+-- One reading of a JSON request body: what the gateway decides on, and where the bytes it may
+-- rewrite lie. What is checked here is what splice.lua edits, so nothing may have two readings: a
+-- body that two JSON parsers could understand differently is refused. form.lua reads multipart.
 
+local items = require("items")
 local json = require("json")
 local lex = require("lex")
 local media = require("media")
 local unbounded = require("unbounded")
+local values = require("values")
 
 local M = {}
 
@@ -13,14 +15,17 @@ local M = {}
 M.INCLUDE_USAGE = "stream_options.include_usage"
 
 local byte, find, format = string.byte, string.find, string.format
+local flag, integer, is_set, refuse = values.flag, values.integer, values.is_set, values.refuse
+
+local QUOTE, OPEN_ARRAY, NULL, OPEN_OBJECT = 34, 91, 110, 123
 
 local MAX_MEMBERS = 256
 local MAX_NAME_BYTES = 256 -- as spelled; the names travel as metadata
-local MAX_MODEL_BYTES = 256 -- twice the longest alias; a longer one would only burden the services
-local MODEL_TOO_LONG = format("`model` must be at most %d bytes long.", MAX_MODEL_BYTES)
 local MAX_N = 128 -- the most choices that OpenAI's API accepts
+local MAX_IMAGES = 10 -- the most images that OpenAI's API makes at once
 
--- What the gateway reads or rewrites. A name that only folds to one of these is refused.
+-- What the gateway reads or rewrites. A name that only folds to one of these is refused, at every
+-- endpoint: one list leaves no gap between them.
 local GOVERNED = {
   model = true,
   stream = true,
@@ -34,22 +39,21 @@ local GOVERNED = {
   prediction = true,
   service_tier = true,
   modalities = true,
+  documents = true,
+  input = true,
+  previous_response_id = true,
+  quality = true,
+  size = true,
+  suffix = true,
+  top_n = true,
 }
-for _, name in ipairs(unbounded.PARAMETERS) do
+for _, name in ipairs(unbounded.names()) do
   GOVERNED[name] = true
 end
 local GOVERNED_OPTION = { include_usage = true }
 local MAX_TOKENS_FIELDS = { "max_tokens", "max_completion_tokens", "max_output_tokens" }
 
 local LIMITS = { max_members = MAX_MEMBERS, max_name_bytes = MAX_NAME_BYTES }
-
--- The first reason to refuse is kept; what is read after it is not used.
-local function refuse(reading, code, message)
-  if not reading.code then
-    reading.code, reading.message = code, message
-  end
-  return nil
-end
 
 local function refuse_json(reading, problem)
   return refuse(reading, "invalid_body", format("The body must be one JSON object: %s.", problem))
@@ -73,35 +77,6 @@ local function by_name(reading, members, governed, prefix)
   return index
 end
 
--- Single values. A member that is absent or null gives nil (a flag: false), a wrong one refuses.
-
-local function first_byte(reading, member)
-  return member and byte(reading.s, member.value_start) or 110 -- absent is null
-end
-
-local function is_set(reading, member)
-  return first_byte(reading, member) ~= 110
-end
-
-local function flag(reading, member, name)
-  local first = first_byte(reading, member)
-  if first ~= 116 and first ~= 102 and first ~= 110 then
-    refuse(reading, "invalid_body", format("`%s` must be true, false or null.", name))
-  end
-  return first == 116
-end
-
-local function integer(reading, member, least, most, message)
-  if first_byte(reading, member) == 110 then
-    return nil
-  end
-  local value = json.integer(reading.s, member.value_start, member.value_end)
-  if not value or value < least or value > most then
-    return refuse(reading, "invalid_body", message)
-  end
-  return value
-end
-
 local function largest_max_tokens(reading, index)
   local largest
   for _, name in ipairs(MAX_TOKENS_FIELDS) do
@@ -114,39 +89,12 @@ local function largest_max_tokens(reading, index)
   return largest
 end
 
-local function model_text_problem(model)
-  if not model or find(model, "%c") then
-    return "`model` must be Unicode text without control characters."
-  elseif model == "" then
-    return "`model` must not be empty."
-  elseif #model > MAX_MODEL_BYTES then
-    return MODEL_TOO_LONG
-  end
-  return nil
-end
-
-local function model_name(reading, member)
-  if not member then
-    return refuse(reading, "model_missing", "Name a model: the body needs a string `model`.")
-  elseif first_byte(reading, member) ~= 34 then
-    return refuse(reading, "model_missing", "`model` must be a string.")
-  elseif member.value_end - member.value_start > 6 * MAX_MODEL_BYTES + 1 then -- even if all escaped
-    return refuse(reading, "model_missing", MODEL_TOO_LONG)
-  end
-  local model = lex.unescape(reading.s, member.value_start + 1, member.value_end - 1)
-  local problem = model_text_problem(model)
-  if problem then
-    return refuse(reading, "model_missing", problem)
-  end
-  return model
-end
-
 -- The member include_usage of stream_options, if there is one.
 local function include_usage_member(reading, options)
-  local first = first_byte(reading, options)
-  if first == 110 then
+  local first = values.first_byte(reading, options)
+  if first == NULL then
     return nil
-  elseif first ~= 123 then
+  elseif first ~= OPEN_OBJECT then
     return refuse(reading, "invalid_body", "`stream_options` must be an object or null.")
   end
   local members, problem = json.members(reading.s, options.value_start, LIMITS)
@@ -170,7 +118,107 @@ local function spans_of(members, include_usage)
   return spans
 end
 
-local function read(reading, watch)
+-- What the endpoints read beyond what all of them do.
+
+local function count_of(reading, index, most)
+  local message = format("`n` must be an integer from 1 to %d, or null.", most)
+  return integer(reading, index.n, 1, most, message) or 1
+end
+
+local function chat(reading, index, facts)
+  facts.n = count_of(reading, index, MAX_N)
+end
+
+-- One text or one array of tokens is one prompt; an array of either holds several.
+local function prompts(reading, member)
+  local first = values.first_byte(reading, member)
+  if first == NULL or first == QUOTE then
+    return 1
+  end
+  local kind
+  local count = first == OPEN_ARRAY and items.count(reading.s, member, function(_, _, c)
+    local this = (c == QUOTE or c == OPEN_ARRAY) and c or c >= 48 and c <= 57 and 48
+    kind = kind or this
+    return this and this == kind
+  end)
+  if not count then
+    return refuse(reading, "invalid_body",
+      "`prompt` must be a string, or an array of strings, of tokens, or of arrays of tokens.")
+  end
+  return kind == 48 and 1 or math.max(count, 1)
+end
+
+local function completions(reading, index, facts)
+  facts.prompts = prompts(reading, index.prompt) or 1
+  facts.n = count_of(reading, index, MAX_N) * facts.prompts
+end
+
+-- "none" is how the absence of an id is told.
+local function previous_response(reading, member)
+  local id = values.word(reading, member, "^[%w_.-]+$", "none")
+  local is_id = not is_set(reading, member) or #id <= 200 and id ~= "none"
+  if is_id and (id ~= "other" or values.text(reading, member) == "other") then
+    return id
+  end
+  return refuse(reading, "invalid_body",
+    "`previous_response_id` must be null or the id of a response: at most 200 of A-Z a-z 0-9 _ . -.")
+end
+
+local function responses(reading, index, facts)
+  facts.previous_response_id = previous_response(reading, index.previous_response_id)
+end
+
+local function characters_of(text)
+  local count = 0
+  for p = 1, #text do
+    local c = byte(text, p)
+    if c < 0x80 or c > 0xBF then
+      count = count + 1
+    end
+  end
+  return count
+end
+
+local function speech(reading, index, facts)
+  local text = values.text(reading, index.input)
+  if not text then
+    return refuse(reading, "invalid_body", "`input` must be a string of Unicode text.")
+  end
+  facts.characters = characters_of(text)
+end
+
+-- What a price list tells images apart by, of the two values as decoded.
+local VARIANT = "^[%w_.-]+$"
+function M.image_variant(quality, size)
+  quality = #quality <= 20 and find(quality, VARIANT) and quality or "other"
+  size = #size <= 20 and find(size, VARIANT) and size or "other"
+  return quality .. " " .. size
+end
+
+local function images(reading, index, facts)
+  facts.n = count_of(reading, index, MAX_IMAGES)
+  local quality = values.word(reading, index.quality, VARIANT, "default")
+  facts.image_variant = M.image_variant(quality, values.word(reading, index.size, VARIANT, "default"))
+end
+
+local function rerank(reading, index, facts)
+  integer(reading, index.top_n, 0, 2 ^ 53, "`top_n` must be an integer from 0 to 2^53, or null.")
+  facts.documents = index.documents and items.count(reading.s, index.documents)
+  if not facts.documents then
+    refuse(reading, "invalid_body", "`documents` must be an array.")
+  end
+end
+
+local OWN = {
+  ["chat/completions"] = chat,
+  completions = completions,
+  responses = responses,
+  ["audio/speech"] = speech,
+  ["images/generations"] = images,
+  rerank = rerank,
+}
+
+local function read(reading, watch, endpoint)
   local s = reading.s
   local members, problem = json.document(s, watch)
   if not members then
@@ -178,42 +226,57 @@ local function read(reading, watch)
   end
   local index = by_name(reading, members, GOVERNED, "")
   local include_usage = include_usage_member(reading, index.stream_options)
-  local n_message = format("`n` must be an integer from 1 to %d, or null.", MAX_N)
-  return {
-    model = model_name(reading, index.model),
+  local facts = {
+    model = values.model_name(reading, index.model),
     stream = flag(reading, index.stream, "stream"),
     include_usage = flag(reading, include_usage, M.INCLUDE_USAGE),
-    n = integer(reading, index.n, 1, MAX_N, n_message) or 1,
+    n = 1,
     max_tokens = largest_max_tokens(reading, index),
     text_bytes = #s - watch.bytes,
     media_parts = watch.parts,
     tools = is_set(reading, index.tools) or is_set(reading, index.functions),
     prediction = is_set(reading, index.prediction),
-    unbounded = unbounded.first(s, index),
+    cache_control = watch.cache_control,
+    service_tier = values.word(reading, index.service_tier, "^[a-z_]+$", "none"),
     spans = spans_of(members, include_usage),
   }
+  if #facts.service_tier > 20 then
+    facts.service_tier = "other"
+  end
+  if OWN[endpoint] then
+    OWN[endpoint](reading, index, facts)
+  end
+  facts.unbounded = unbounded.first(s, index, endpoint, facts.prompts)
+  return facts
 end
 
--- Reads a JSON request body of the OpenAI dialect. Returns its facts:
+-- Reads the JSON body of a call of `endpoint`, such as "chat/completions". Returns its facts:
 --   model          string, decoded
 --   stream         bool
 --   include_usage  bool: the client itself asked for the usage chunk
---   n              choices asked for, 1 to 128
+--   n              choices asked for, of all prompts together; images at images/*
 --   max_tokens     the largest of the three fields that cap the output, in tokens, or nil
 --   text_bytes     length of the body less its pictures, sounds and films (media.lua)
 --   media_parts    number of pictures, sounds, films and files, at any depth
 --   tools          bool: there are tools or functions
 --   prediction     bool: there is a prediction
+--   cache_control  bool: the name occurs, at any depth
+--   service_tier   the tier asked for, "other" if it is no short word, "none"
 --   unbounded      name of a parameter whose cost no token counts bound (unbounded.lua), or nil
+--   prompts        number of prompts (completions)
+--   previous_response_id   the id or "none" (responses)
+--   characters     Unicode characters of the text to speak (audio/speech)
+--   image_variant  "QUALITY SIZE", "default" where not stated (images/*)
+--   documents      number of documents (rerank)
 --   spans          {first, last} byte of the value of each top-level member, by decoded name, and
 --                  of spans["stream_options.include_usage"]
 -- or nil, a decision code (invalid_body, model_missing, ambiguous_body) and a sentence for the
 -- client, which names parameters and positions and never quotes the body.
-function M.chat_like(s)
+function M.read(s, endpoint)
   local reading = { s = s }
-  local watch = media.watch()
+  local watch = media.watch(endpoint)
   watch.max_members, watch.max_name_bytes, watch.utf8 = MAX_MEMBERS, MAX_NAME_BYTES, true
-  local facts = read(reading, watch)
+  local facts = read(reading, watch, endpoint)
   if reading.code then
     return nil, reading.code, reading.message
   end

@@ -1,5 +1,6 @@
--- Rewrites a request body by the spans that scan.lua found: the provider's model name and the
--- policy's parameters go in, every other byte stays as the client sent it.
+-- Rewrites a request body by the spans that scan.lua or form.lua found: the provider's model name and
+-- the policy's parameters go in, every other byte stays as the client sent it. In a form only the
+-- model's value is replaced.
 --
 -- rules:
 --   model                       the provider's name for the model
@@ -9,6 +10,7 @@
 --                               above; with neither, nothing is capped
 --   max_tokens_field            the field that caps this provider's output
 --   defaults                    {name = JSON text}, for parameters that the client did not set
+--   previous_response_id        the provider's id, or nil: replaces the client's
 
 local json = require("json")
 
@@ -19,6 +21,7 @@ local concat, insert, sort = table.concat, table.insert, table.sort
 
 local QUOTE, OPEN_OBJECT = 34, 123
 local INCLUDE_USAGE = "stream_options.include_usage"
+local MODEL_LENGTH = "model.content_length" -- of a form
 
 -- By the configured field, the fields that a provider obeys. OpenAI takes either but refuses both;
 -- a provider that is configured for the older one need not know the newer, and one that ignores an
@@ -26,6 +29,7 @@ local INCLUDE_USAGE = "stream_options.include_usage"
 local OBEYED = {
   max_tokens = { "max_tokens" },
   max_completion_tokens = { "max_completion_tokens", "max_tokens" },
+  max_output_tokens = { "max_output_tokens" },
 }
 local MAX_TOKENS_FIELDS = { "max_tokens", "max_completion_tokens", "max_output_tokens" }
 
@@ -125,14 +129,28 @@ local function add_defaults(plan, defaults)
   end
 end
 
+local function set_previous_response(plan, id)
+  if not id then
+    return
+  elseif not plan.spans.previous_response_id then
+    error("no span for the previous response")
+  end
+  replace(plan, "previous_response_id", json.encode_string(id))
+end
+
 local function check_spans(s, spans)
   for _, span in pairs(spans) do
     if not (span[1] >= 1 and span[1] <= span[2] and span[2] <= #s) then
       error("a span lies outside the body")
     end
   end
-  local model = spans.model or error("no span for the model")
-  if model[1] == model[2] or byte(s, model[1]) ~= QUOTE or byte(s, model[2]) ~= QUOTE then
+  if not spans.model then
+    error("no span for the model")
+  end
+end
+
+local function check_string(s, span)
+  if span[1] == span[2] or byte(s, span[1]) ~= QUOTE or byte(s, span[2]) ~= QUOTE then
     error("the model's span is not a string")
   end
 end
@@ -154,16 +172,36 @@ local function apply(s, edits)
   return concat(pieces)
 end
 
--- The rewritten body. Raises when the spans do not fit it: nothing may be sent then.
-function M.rewrite(s, spans, rules)
-  check_spans(s, spans)
-  local plan = { s = s, spans = spans, edits = {}, injected = {} }
+local function rewrite_form(plan, model)
+  if find(model, "%c") then
+    error("the provider's model name has control characters")
+  end
+  replace(plan, "model", model)
+  if plan.spans[MODEL_LENGTH] then
+    replace(plan, MODEL_LENGTH, format("%d", #model))
+  end
+end
+
+local function rewrite_json(plan, rules)
+  check_string(plan.s, plan.spans.model)
   if rules.include_usage then
     force_usage(plan)
   end
   cap_output(plan, rules)
+  set_previous_response(plan, rules.previous_response_id)
   add_defaults(plan, rules.defaults)
   replace(plan, "model", json.encode_string(rules.model) .. concat(plan.injected))
+end
+
+-- The rewritten body. Raises when the spans do not fit it: nothing may be sent then.
+function M.rewrite(s, spans, rules)
+  check_spans(s, spans)
+  local plan = { s = s, spans = spans, edits = {}, injected = {} }
+  if sub(s, 1, 2) == "--" then -- a form begins with its boundary; no JSON begins so
+    rewrite_form(plan, rules.model)
+  else
+    rewrite_json(plan, rules)
+  end
   return apply(s, plan.edits)
 end
 

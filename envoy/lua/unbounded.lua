@@ -1,24 +1,23 @@
--- Finds parameters that can cost more than the tokens of the call at the alias's price: a provider's
--- own tools, dearer tiers and kinds of output, other models, text from elsewhere. docs/reservation.md
--- lists them; ratelimit_service refuses them under a hard budget.
+-- Finds parameters that can cost more than what the call's facts say at the alias's price: a
+-- provider's own tools, dearer tiers and kinds of output, other models, text from elsewhere.
+-- docs/reservation.md lists them; ratelimit_service refuses them under a hard budget.
 
-local json = require("json")
-local lex = require("lex")
+local hosted = require("hosted")
+local items = require("items")
 
 local M = {}
 
-local byte, sub = string.byte, string.sub
-local skip_space = lex.skip_space
+local byte, find, sub = string.byte, string.find, string.sub
 
-local QUOTE, COMMA, OPEN_ARRAY, OPEN_OBJECT, FALSE, NULL = 34, 44, 91, 123, 102, 110
+local QUOTE, ZERO, FALSE, NULL = 34, 48, 102, 110
 
--- Unless null or false. The first of them that a body has is told, and those that name another model
--- come first: authz_service refuses them whatever the budget.
+-- Unless null, false or 0. The first of them that a body has is told, and those that name another
+-- model come first: authz_service refuses them whatever the budget.
 M.PARAMETERS = {
   "fallbacks", -- gateways such as LiteLLM: another model
   "models", -- OpenRouter: another model
   "audio", -- OpenAI: spoken output
-  "best_of", -- vLLM: choices that are made and not returned
+  "best_of", -- OpenAI, vLLM: choices that are made and not returned
   "cached_content", -- Gemini: a prompt kept by the provider
   "chat_template", -- vLLM: a program that writes the prompt
   "data_sources", -- Azure: text is searched and added to the prompt
@@ -32,10 +31,50 @@ M.PARAMETERS = {
   "web_search_options", -- OpenAI: billed by the search
 }
 
--- Those that cost no more than the usual price.
-local SERVICE_TIERS = { ['"auto"'] = true, ['"default"'] = true, ['"flex"'] = true }
--- Tools that the client runs; all others run at the provider.
-local CLIENT_TOOLS = { ['"function"'] = true, ['"custom"'] = true }
+-- The same at some endpoints only; elsewhere the name means something else, or nothing.
+local ANTHROPIC = {
+  "container", -- runs code at the provider, billed by the hour
+  "inference_geo", -- another price
+  "mcp_servers", -- the provider calls tools, whose results are input
+  "speed", -- another price
+}
+M.OF_ENDPOINT = {
+  completions = {
+    "prompt_embeds", -- vLLM: further prompts
+  },
+  ["images/generations"] = {
+    "partial_images", -- OpenAI: tokens for each
+  },
+  messages = ANTHROPIC,
+  ["messages/count_tokens"] = ANTHROPIC,
+  responses = {
+    "background", -- the answer is fetched by another call, and reports its usage there
+    "conversation", -- input that the provider keeps
+    "prompt", -- a template that the provider keeps
+  },
+}
+
+-- Fields of a form: those from which a provider fetches what the body does not hold.
+M.FIELDS = {
+  "audio_url", -- another sound
+  "file_id", -- another file
+  "file_url", -- Mistral: another sound
+  "image_url", -- another picture
+  "partial_images", -- OpenAI: tokens for each
+  "url", -- Groq: another sound
+}
+
+-- Values that cost no more than the usual price.
+local USUAL = {
+  inference_geo = { ['"global"'] = true },
+  service_tier = {
+    ['"auto"'] = true,
+    ['"default"'] = true,
+    ['"flex"'] = true,
+    ['"standard_only"'] = true,
+  },
+  speed = { ['"standard"'] = true },
+}
 
 local function text_of(s, member)
   return sub(s, member.value_start, member.value_end)
@@ -43,66 +82,99 @@ end
 
 local function is_set(s, member)
   local first = member and byte(s, member.value_start) or NULL
-  return first ~= NULL and first ~= FALSE
+  return first ~= NULL and first ~= FALSE and not (first == ZERO and text_of(s, member) == "0")
 end
 
--- Whether the member's value is an array whose every item is good: is_good(s, p, c) gives the last
--- byte of a good item that starts at p with c.
-local function all_items(s, member, is_good)
-  local p, c = skip_space(s, member.value_start + 1)
-  if byte(s, member.value_start) ~= OPEN_ARRAY then
-    return false
-  end
-  while p < member.value_end do
-    local last = is_good(s, p, c)
-    if not last then
-      return false
-    end
-    p, c = skip_space(s, last + 1)
-    if c == COMMA then
-      p, c = skip_space(s, p + 1)
-    end
-  end
-  return true
+local function is_dear(s, index, name)
+  local member = index[name]
+  return is_set(s, member) and not (USUAL[name] and USUAL[name][text_of(s, member)])
 end
 
 local function text_modality(s, p, c)
-  return c == QUOTE and sub(s, p, p + 5) == '"text"' and p + 5
+  return c == QUOTE and sub(s, p, p + 5) == '"text"'
 end
 
-local function client_tool(s, p, c)
-  local members, last = json.members(s, p)
-  if c ~= OPEN_OBJECT or not members then
-    return nil
-  end
-  local known = false
-  for _, member in ipairs(members) do
-    if lex.fold(member.key) == "type" then
-      known = CLIENT_TOOLS[text_of(s, member)]
-      if not known then
-        return nil
-      end
-    end
-  end
-  return known and last
+-- Both providers that compact a conversation bill the tokens of doing so beside the answer's.
+local function compacts(s, member)
+  local text = is_set(s, member) and text_of(s, member) or ""
+  return find(text, "compact", 1, true) or find(text, "\\", 1, true)
 end
 
--- The name of the first such parameter among the top-level members of a valid body, or nil.
-function M.first(s, index)
-  for _, name in ipairs(M.PARAMETERS) do
-    if is_set(s, index[name]) then
+-- What only a closer look at the value tells.
+local CLOSER = {
+  { "modalities", function(s, member)
+    return is_set(s, member) and not items.count(s, member, text_modality)
+  end },
+  { "tools", function(s, member, endpoint)
+    return is_set(s, member) and not hosted.all_run_by_client(s, member, endpoint)
+  end },
+  { "context_management", compacts },
+}
+
+local function named(s, index, names)
+  for _, name in ipairs(names or {}) do
+    if is_dear(s, index, name) then
       return name
     end
   end
-  local tier, modalities, tools = index.service_tier, index.modalities, index.tools
-  if is_set(s, tier) and not SERVICE_TIERS[text_of(s, tier)] then
-    return "service_tier"
-  elseif is_set(s, modalities) and not all_items(s, modalities, text_modality) then
-    return "modalities"
-  elseif is_set(s, tools) and not all_items(s, tools, client_tool) then
-    return "tools"
+  return nil
+end
+
+local function looked_at(s, index, endpoint)
+  for _, rule in ipairs(CLOSER) do
+    if index[rule[1]] and rule[2](s, index[rule[1]], endpoint) then
+      return rule[1]
+    end
   end
   return nil
+end
+
+-- A suffix is read once for every prompt, and stands in the body once.
+local function of_prompts(s, index, prompts)
+  return (prompts or 1) > 1 and is_set(s, index.suffix) and "suffix" or nil
+end
+
+local function of_input(s, index, endpoint)
+  local input = endpoint == "responses" and index.input
+  return input and hosted.refers_to_items(s, input) and "item_reference" or nil
+end
+
+-- The name of the first such parameter among the top-level members of a valid body, or nil.
+-- `service_tier` is told only when there is no other: some tiers have a price of their own.
+function M.first(s, index, endpoint, prompts)
+  return named(s, index, M.PARAMETERS)
+    or named(s, index, M.OF_ENDPOINT[endpoint])
+    or looked_at(s, index, endpoint)
+    or of_prompts(s, index, prompts)
+    or of_input(s, index, endpoint)
+    or is_dear(s, index, "service_tier") and "service_tier"
+    or nil
+end
+
+-- The same for a form: `index` has a value's text by each field's name.
+function M.first_field(index)
+  for _, names in ipairs({ M.PARAMETERS, M.FIELDS }) do
+    for _, name in ipairs(names) do
+      if index[name] and index[name] ~= "" and index[name] ~= "0" then
+        return name
+      end
+    end
+  end
+  return nil
+end
+
+-- All names that must be spelled exactly, so that none of them is overlooked.
+function M.names()
+  local names = { "context_management" }
+  for _, list in pairs(M.OF_ENDPOINT) do
+    for _, name in ipairs(list) do
+      names[#names + 1] = name
+    end
+  end
+  for _, name in ipairs(M.PARAMETERS) do
+    names[#names + 1] = name
+  end
+  return names
 end
 
 return M

@@ -21,7 +21,7 @@ from tollhouse.paths import ENVOY_DIR
 BREAKS = {
     "request.lua": [
         ("  local ok, problem = pcall(read, handle)", "request, before anything"),
-        ("  local facts, code, message = scan.chat_like(bytes)", "request, while reading"),
+        ("  return scan.read(bytes, endpoint.name)", "request, while reading"),
     ],
     "rewrite.lua": [
         ("    local ok, problem = pcall(rewrite, handle, provider)", "rewrite, before anything"),
@@ -37,17 +37,19 @@ BREAKS = {
 CHANGES = {
     "request.lua": [
         (
-            '  set("model", facts.model)',
-            '  if BROKEN ~= "no model" then set("model", facts.model) end',
+            '  set("model", facts.model, "none")',
+            '  if BROKEN ~= "no model" then set("model", facts.model, "none") end',
         ),
-        ('  set("n", ', '  if BROKEN ~= "no n" then set("n", '),
-        ("facts.n))\n", "facts.n)) end\n"),
         (
-            "  local facts, code",
+            '  set("n", facts.n, "1")',
+            '  if BROKEN ~= "no n" then set("n", facts.n, "1") end',
+        ),
+        (
+            "  return scan.read",
             '  BROKEN = handle:headers():get("x-break")\n'
             # Request headers are out of reach on the way back.
             '  handle:streamInfo():dynamicMetadata():set("test", "break", BROKEN or "")\n'
-            "  local facts, code",
+            "  return scan.read",
         ),
     ],
     "rewrite.lua": [

@@ -29,6 +29,17 @@ UNBOUNDED = [
     "search_parameters",
     "web_search_options",
 ]
+OF_ENDPOINT = [
+    "background",
+    "container",
+    "conversation",
+    "inference_geo",
+    "mcp_servers",
+    "partial_images",
+    "prompt",
+    "prompt_embeds",
+    "speed",
+]
 OTHER_MODELS = ("fallbacks", "models")
 CAPS = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
 
@@ -45,13 +56,23 @@ GOVERNED = [
     "prediction",
     "service_tier",
     "modalities",
+    "documents",
+    "input",
+    "previous_response_id",
+    "quality",
+    "size",
+    "suffix",
+    "top_n",
+    "context_management",
+    *OF_ENDPOINT,
     *UNBOUNDED,
 ]
 
 
-def scan(body: str | bytes) -> Any:
+def scan(body: str | bytes, endpoint: str = "chat/completions") -> Any:
     """The facts, or (code, message)."""
-    result = LUA.call("scan", "chat_like", body.encode() if isinstance(body, str) else body)
+    sent = body.encode() if isinstance(body, str) else body
+    result = LUA.call("scan", "read", sent, endpoint)
     if isinstance(result, tuple):
         facts, code, message = result
         assert facts is None
@@ -59,8 +80,8 @@ def scan(body: str | bytes) -> Any:
     return result
 
 
-def code_of(body: str | bytes) -> str | None:
-    found = scan(body)
+def code_of(body: str | bytes, endpoint: str = "chat/completions") -> str | None:
+    found = scan(body, endpoint)
     return found[0] if isinstance(found, tuple) else None
 
 
@@ -85,6 +106,8 @@ def test_a_plain_chat_gives_its_facts() -> None:
         "media_parts": 0,
         "tools": False,
         "prediction": False,
+        "cache_control": False,
+        "service_tier": b"none",
     }
     assert {name: body[first - 1 : last] for name, (first, last) in spans.items()} == {
         "model": '"gpt"',
@@ -391,7 +414,7 @@ FUNCTION = '{"type":"function","function":{"name":"f"}}'
 def test_a_parameter_that_costs_more_than_tokens_is_named_unless_it_is_off(name: str) -> None:
     for value in ("{}", "[]", "true", "1", '""'):
         assert scan(with_member(f'"{name}":{value}'))["unbounded"].decode() == name
-    for value in ("null", "false"):
+    for value in ("null", "false", "0"):
         assert "unbounded" not in scan(with_member(f'"{name}":{value}'))
 
 
@@ -490,8 +513,11 @@ def test_the_page_on_reservations_lists_every_parameter_that_is_refused() -> Non
     page = (SOURCE.parents[1] / "docs/reservation.md").read_text()
     refused = page.partition("## What is refused")[2]
     source = (SOURCE / "unbounded.lua").read_text()
-    assert re.findall(r'^  "(\w+)", --', source, re.MULTILINE) == UNBOUNDED
-    for name in [*UNBOUNDED, "tools", "service_tier", "modalities"]:
+    first_list = source.partition("M.PARAMETERS = {")[2].partition("\n}")[0]
+    assert re.findall(r'^  "(\w+)", --', first_list, re.MULTILINE) == UNBOUNDED
+    named = re.findall(r'^ +(?:\{ )?"(\w+)", ', source, re.MULTILINE)
+    assert set(named) >= {*UNBOUNDED, *OF_ENDPOINT, "tools", "modalities", "context_management"}
+    for name in [*named, "service_tier", "item_reference", "suffix"]:
         assert f"`{name}`" in refused, name
 
 

@@ -31,7 +31,7 @@ def lua_rules(rules: dict[str, Any]) -> dict[str, Any]:
 
 
 def rewrite(body: str, rules: dict[str, Any]) -> str:
-    spans = LUA.call("scan", "chat_like", body.encode())["spans"]
+    spans = LUA.call("scan", "read", body.encode(), "chat/completions")["spans"]
     rewritten: bytes = LUA.call("splice", "rewrite", body.encode(), spans, lua_rules(rules))
     return rewritten.decode()
 
@@ -185,7 +185,7 @@ def test_spans_that_do_not_fit_the_body_raise(spans: dict[str, list[int]]) -> No
 
 def test_a_provider_field_that_is_not_known_raises() -> None:
     with pytest.raises(LuaError, match="unknown max_tokens_field"):
-        rewrite('{"model":"m"}', CLAMP | {"max_tokens_field": "max_output_tokens"})
+        rewrite('{"model":"m"}', CLAMP | {"max_tokens_field": "max_out"})
 
 
 def test_an_error_quotes_nothing_of_the_body() -> None:
@@ -295,6 +295,6 @@ def test_only_what_the_rules_say_changes_in_meaning_and_in_bytes(
     pairs = json.loads(rewritten, object_pairs_hook=list)
     assert len(pairs) == len(dict(pairs))
     assert json.loads(rewritten) == expected_of(body, rules)
-    spans = LUA.call("scan", "chat_like", text.encode())["spans"]
+    spans = LUA.call("scan", "read", text.encode(), "chat/completions")["spans"]
     pattern = b".*?".join(map(re.escape, fixed_parts(text.encode(), spans)))
     assert re.fullmatch(pattern, rewritten.encode(), re.DOTALL)

@@ -71,7 +71,7 @@ def test_the_output_limit_is_what_the_rewritten_body_allows(
 ) -> None:
     policy = narrowed(snapshot, limit, default, field)
     body = json.dumps({"model": "small", **caps}).encode()
-    facts = LUA.call("scan", "chat_like", body)
+    facts = LUA.call("scan", "read", body, "chat/completions")
     sent = json.loads(LUA.call("splice", "rewrite", body, facts["spans"], granted_rules(policy)))
     written = {name: sent[name] for name in CAPS if sent.get(name) is not None}
 
@@ -86,7 +86,7 @@ def test_the_input_bound_is_never_less_than_the_bytes_of_the_texts(
 ) -> None:
     messages = [{"role": "user", "content": text} for text in texts]
     body = json.dumps({"model": "small", "messages": messages}, ensure_ascii=ascii_only)
-    facts = LUA.call("scan", "chat_like", body.encode())
+    facts = LUA.call("scan", "read", body.encode(), "chat/completions")
 
     bound = worst_case(size(facts["text_bytes"]), snapshot.aliases["small"], snapshot.org)
 
@@ -99,7 +99,7 @@ def test_a_picture_counts_as_the_most_that_one_can_cost_however_many_bytes_it_ha
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9_999}}
     messages = [{"role": "user", "content": [picture]}]
     body = json.dumps({"model": "small", "messages": messages}).encode()
-    facts = LUA.call("scan", "chat_like", body)
+    facts = LUA.call("scan", "read", body, "chat/completions")
     read = size(facts["text_bytes"], media_parts=facts["media_parts"])
 
     bound = worst_case(read, snapshot.aliases["small"], snapshot.org)
@@ -219,7 +219,7 @@ def test_no_body_is_billed_for_more_than_its_bound(
     policy = narrowed(snapshot, limit, default, field)
     alias = replace(policy.aliases["small"], max_input_tokens=window)
     sent = json.dumps({"model": "small", **body}, ensure_ascii=ascii_only).encode()
-    facts = LUA.call("scan", "chat_like", sent)
+    facts = LUA.call("scan", "read", sent, "chat/completions")
     asked = RequestSize(
         endpoints.CHAT,
         facts["text_bytes"],

@@ -1,0 +1,279 @@
+"""envoy/lua/request.lua in a real Envoy: what is told of each request.
+
+A second filter answers with the facts, as headers, and with the body as splice.lua would send it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from tests.lua.forms import CONTENT_TYPE, file, form, text
+from tests.lua.modules import SOURCE
+from tests.support.parts import envoy_of
+from tollhouse import contract, endpoints
+
+ANSWER = """
+package.path = "DIR/?.lua"
+local splice = require("splice")
+local function body_of(handle)
+  local spans = (handle:streamInfo():dynamicMetadata():get("tollhouse.body") or {})["spans"]
+  if not spans then return "" end
+  local body = handle:body()
+  local bytes = body:getBytes(0, body:length())
+  return splice.rewrite(bytes, spans, {model = "real", include_usage = false, defaults = {}})
+end
+function envoy_on_request(handle)
+  local answer = {[":status"] = "200"}
+  local body = body_of(handle)
+  for name, value in pairs(handle:streamInfo():dynamicMetadata():get("tollhouse.request")) do
+    answer["fact-" .. name] = value
+  end
+  handle:respond(answer, body)
+end
+"""
+
+
+def lua_filter(name: str, code: str) -> dict[str, Any]:
+    kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
+    source = {"inline_string": code.replace("DIR", str(SOURCE))}
+    return {"name": name, "typed_config": {"@type": kind, "default_source_code": source}}
+
+
+def configuration() -> dict[str, Any]:
+    read = 'package.path = "DIR/?.lua"\nenvoy_on_request = require("request").on_request'
+    router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+    manager = (
+        "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
+        "HttpConnectionManager"
+    )
+    http = {
+        "@type": manager,
+        "stat_prefix": "test",
+        "http_filters": [
+            lua_filter("request", read),
+            lua_filter("answer", ANSWER),
+            {"name": "router", "typed_config": {"@type": router}},
+        ],
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"]}]},
+    }
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+    return {
+        "admin": {"address": address},
+        "static_resources": {
+            "listeners": [
+                {
+                    "name": "test",
+                    "address": address,
+                    "per_connection_buffer_limit_bytes": 33_554_432,
+                    "filter_chains": [{"filters": [{"name": "http", "typed_config": http}]}],
+                }
+            ]
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of an Envoy that answers what request.lua told."""
+    out = tmp_path_factory.mktemp("envoy")
+    (out / "envoy.yaml").write_text(json.dumps(configuration()))
+    with envoy_of(out) as client:
+        client.headers["authorization"] = "Bearer x"
+        yield client
+
+
+def facts_of(answer: httpx.Response) -> dict[str, str]:
+    assert answer.status_code == 200, answer.text
+    return {
+        name.removeprefix("fact-"): value
+        for name, value in answer.headers.items()
+        if name.startswith("fact-")
+    }
+
+
+MISSING = {
+    "model": "none",
+    "stream": "false",
+    "include_usage": "false",
+    "text_bytes": "0",
+    "media_parts": "0",
+    "n": "1",
+    "max_tokens": "none",
+    "tools": "false",
+    "prediction": "false",
+    "unbounded": "none",
+    "cache_control": "false",
+    "service_tier": "none",
+    "characters": "0",
+    "audio_bytes": "0",
+    "documents": "0",
+    "image_variant": "none",
+    "previous_response_id": "none",
+    "response_id": "none",
+}
+SENT: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "chat/completions": (
+        {"stream": True, "n": 2, "max_tokens": 5, "tools": [], "service_tier": "flex"},
+        {"stream": "true", "n": "2", "max_tokens": "5", "tools": "true", "service_tier": "flex"},
+    ),
+    "completions": ({"prompt": ["a", "b"], "n": 3}, {"n": "6"}),
+    "responses": (
+        {"previous_response_id": "resp_1", "max_output_tokens": 2**53},
+        {"previous_response_id": "resp_1", "max_tokens": "9007199254740992"},
+    ),
+    "embeddings": ({"input": ["a"]}, {}),
+    "messages": (
+        {"max_tokens": 9, "system": [{"cache_control": {}}], "speed": "fast"},
+        {"max_tokens": "9", "cache_control": "true", "unbounded": "speed"},
+    ),
+    "messages/count_tokens": ({"messages": []}, {}),
+    "audio/speech": ({"input": "né"}, {"characters": "2"}),
+    "images/generations": ({"n": 2, "size": "1x1"}, {"n": "2", "image_variant": "default 1x1"}),
+    "moderations": ({"input": [{"image_url": {"url": "https://x"}}]}, {"media_parts": "1"}),
+    "rerank": ({"documents": ["a", "b"]}, {"documents": "2"}),
+}
+
+
+@pytest.mark.parametrize("endpoint", sorted(endpoints.NAMING_A_MODEL - endpoints.MULTIPART))
+def test_every_fact_of_a_json_body_is_told_as_text(envoy: httpx.Client, endpoint: str) -> None:
+    members, expected = SENT[endpoint]
+    body = json.dumps({"model": "alias", **members}).encode()
+    answer = envoy.post(
+        f"/v1/{endpoint}", content=body, headers={"content-type": "application/json"}
+    )
+    always = {"path": f"/v1/{endpoint}", "endpoint": endpoint, "model": "alias"}
+    size = {"text_bytes": str(len(body))}
+    assert facts_of(answer) == MISSING | always | size | expected
+    assert answer.content == body.replace(b'"alias"', b'"real"')
+
+
+@pytest.mark.parametrize("endpoint", sorted(endpoints.MULTIPART))
+def test_every_fact_of_a_form_is_told_as_text(envoy: httpx.Client, endpoint: str) -> None:
+    name = "image" if endpoint == endpoints.IMAGE_EDITS else "file"
+    body = form(text("model", "alias"), file(name, b"\0\1\2"))
+    answer = envoy.post(
+        f"/v1/{endpoint}?model=b", content=body, headers={"content-type": CONTENT_TYPE}
+    )
+    always = {"path": f"/v1/{endpoint}", "endpoint": endpoint, "model": "alias", "text_bytes": "5"}
+    images = {"media_parts": "1", "image_variant": "default default"}
+    size = images if name == "image" else {"audio_bytes": "3"}
+    assert facts_of(answer) == MISSING | always | size
+    assert answer.content == body.replace(b"alias", b"real")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_response_by_its_id_is_told_by_it(envoy: httpx.Client, method: str) -> None:
+    answer = envoy.request(method, "/v1/responses/resp_1.a-b?include=x")
+    always = {"path": "/v1/responses/resp_1.a-b", "endpoint": "responses/id"}
+    assert facts_of(answer) == MISSING | always | {"response_id": "resp_1.a-b"}
+
+
+def test_a_response_by_its_id_has_no_body(envoy: httpx.Client) -> None:
+    told = facts_of(envoy.request("DELETE", "/v1/responses/resp_1", content=b'{"model":"a"}'))
+    assert told["error"] == "invalid_body"
+    assert "model" not in told
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("name", sorted(endpoints.UNCHECKED))
+def test_an_unchecked_endpoint_tells_all_facts_and_its_body_is_not_read(
+    envoy: httpx.Client, name: str, method: str
+) -> None:
+    path = f"/v1/{name}/x"
+    answer = envoy.request(method, f"{path}?model=a", content=b'{"model":' if method != "GET" else b"")
+    assert facts_of(answer) == MISSING | {"path": path, "endpoint": name}
+
+
+def test_the_facts_told_are_those_of_the_descriptor_and_more() -> None:
+    assert {"endpoint", *MISSING} >= set(contract.REQUEST_DESCRIPTORS)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "content_type", "says"),
+    [
+        ("chat/completions", CONTENT_TYPE, "application/json"),
+        ("chat/completions", "application/json, application/json", "application/json"),
+        ("chat/completions", "application/jsonl", "application/json"),
+        ("messages", "", "application/json"),
+        ("audio/transcriptions", "application/json", "multipart/form-data"),
+        ("images/edits", "application/json", "multipart/form-data"),
+        ("images/edits", "", "multipart/form-data"),
+    ],
+)
+def test_a_body_of_another_type_is_told_what_to_send(
+    envoy: httpx.Client, endpoint: str, content_type: str, says: str
+) -> None:
+    told = facts_of(
+        envoy.post(
+            f"/v1/{endpoint}", content=b'{"model":"a"}', headers={"content-type": content_type}
+        )
+    )
+    assert told["error"] == "invalid_body"
+    assert says in told["error_message"]
+
+
+def test_what_is_wrong_with_a_body_is_told_and_nothing_is_refused_here(
+    envoy: httpx.Client,
+) -> None:
+    twice = form(text("model", "a"), text("model", "b"))
+    for endpoint, body, content_type in (
+        ("audio/translations", twice, CONTENT_TYPE),
+        ("responses", b'{"model":"a","model":"b"}', "application/json"),
+    ):
+        answer = envoy.post(
+            f"/v1/{endpoint}", content=body, headers={"content-type": content_type}
+        )
+        told = facts_of(answer)
+        assert (told["error"], told["endpoint"]) == ("ambiguous_body", endpoint)
+        assert "model" not in told
+
+
+def test_a_call_without_a_key_or_with_another_method_is_not_read(envoy: httpx.Client) -> None:
+    del envoy.headers["authorization"]
+    try:
+        stranger = envoy.post("/v1/responses", json={"model": "a"})
+    finally:
+        envoy.headers["authorization"] = "Bearer x"
+    assert facts_of(stranger) == {"path": "/v1/responses", "endpoint": "responses"}
+    assert facts_of(envoy.get("/v1/responses")) == {"path": "/v1/responses", "endpoint": "responses"}
+    assert facts_of(envoy.get("/v1/chat"))["endpoint"] == "none"
+
+
+def test_what_the_openai_sdk_uploads_is_read_and_only_the_model_changes(
+    envoy: httpx.Client,
+) -> None:
+    keeping = httpx.Client(event_hooks={"request": [httpx.Request.read]}, trust_env=False)
+    client = OpenAI(base_url=f"{envoy.base_url}/v1", api_key="x", http_client=keeping)
+    sound, picture = ("speech é.mp3", b"\xff\xfb\r\n--" * 99), ("a.png", b"\x89PNG\r\n")
+    calls: list[tuple[str, dict[str, str], Any]] = [
+        (
+            "audio/transcriptions",
+            {"audio_bytes": str(len(sound[1])), "stream": "false"},
+            client.audio.transcriptions.with_raw_response.create(
+                model="alias", file=sound, prompt="as before", timestamp_granularities=["word"]
+            ),
+        ),
+        (
+            "images/edits",
+            {"media_parts": "3", "n": "2", "image_variant": "high 1024x1024"},
+            client.images.with_raw_response.edit(
+                model="alias", image=[picture, picture], mask=picture, prompt="a cat", n=2,
+                quality="high", size="1024x1024",
+            ),
+        ),
+    ]  # fmt: skip
+    for endpoint, expected, raw in calls:
+        told = facts_of(raw.http_response)
+        assert (told["endpoint"], told["model"]) == (endpoint, "alias")
+        assert told | expected == told
+        sent = raw.http_request.content
+        changed = re.sub(rb'(name="model"\r\n\r\n)alias\r\n', rb"\1real\r\n", sent)
+        assert raw.http_response.content == changed != sent
