@@ -43,6 +43,14 @@ function M.of_stream(events, bytes, done, most)
   return min(max(events, ceil(bytes / BYTES_PER_TOKEN)) + (done and 0 or AHEAD), most)
 end
 
+-- Output tokens of a stream as far as it was read (sse.lua): what its provider has counted, and what
+-- came later.
+function M.of_reader(reader, most)
+  local counted = reader.usage and reader.usage.output_tokens or 0
+  local events, bytes = reader.events - reader.counted_events, reader.content_bytes - reader.counted_bytes
+  return min(counted + M.of_stream(events, bytes, reader.done, most), most)
+end
+
 -- Output tokens of an answer in one piece, of which so many bytes have passed. A provider generates
 -- it to its end before it sends the first byte, and whether or not anybody waits for it: of one that
 -- did not come whole nobody knows how long it is, so it is as long as was reserved for it.

@@ -36,12 +36,6 @@ local function is_reported(reader)
   return reader.usage ~= nil and (reader.done or reader.events == reader.counted_events)
 end
 
-local function output_so_far(reader, most)
-  local counted = reader.usage and reader.usage.output_tokens or 0
-  local events, bytes = reader.events - reader.counted_events, reader.content_bytes - reader.counted_bytes
-  return math.min(counted + estimate.of_stream(events, bytes, reader.done, most), most)
-end
-
 -- Saved as it grows: a client that leaves mid-stream is charged for what it got, and what was on its
 -- way. `saved` remembers what the metadata has.
 local function save_progress(handle, reader, saved, call)
@@ -53,7 +47,7 @@ local function save_progress(handle, reader, saved, call)
   end
   local reported = is_reported(reader)
   if grows(call.endpoint) and not (reported and reader.usage.output_tokens) then
-    values.output_tokens = output_so_far(reader, call.most)
+    values.output_tokens = estimate.of_reader(reader, call.most)
   elseif reported and saved.output_estimated then
     values.output_tokens = reader.usage.output_tokens
   end

@@ -49,6 +49,10 @@ end
 
 local function generated(s, own)
   local usage = tokens(s, own)
+  usage.audio_milliseconds = fields.milliseconds(s, own.prompt_audio_seconds)
+  if usage.audio_milliseconds then
+    return usage -- Mistral's total has the sound, too
+  end
   usage.output_tokens = output_of(usage.output_tokens, count(s, own.total_tokens), usage.input_tokens)
   return usage
 end
