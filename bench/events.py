@@ -1,4 +1,4 @@
-"""How many events a second envoy/lua/sse.lua reads, in the LuaJIT of the tests: no Envoy, no network.
+"""How many events a second envoy/lua/sse.lua reads, in the LuaJIT of the tests: without Envoy.
 
 `python -m bench.events` prints one line for each kind of stream. Every event is a chunk of its own,
 which is the dearest way that they can come.
@@ -53,9 +53,7 @@ def _messages() -> tuple[bytes, bytes]:
     delta = {"type": "text_delta", "text": " word"}
     return (
         _event("message_start", {"type": "message_start", "message": message}),
-        _event(
-            "content_block_delta", {"type": "content_block_delta", "index": 0, "delta": delta}
-        ),
+        _event("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": delta}),
     )
 
 

@@ -102,16 +102,14 @@ end
 
 local function take_pieces(reader, data)
   local members = by_key(json.document(data))
-  local pieces = reader.pieces or {}
-  reader.pieces = pieces
-  if is_object(data, members.usage) then
-    anthropic.add(pieces, data, object(data, members.usage))
-    take_usage(reader, anthropic.usage(pieces))
-  else
-    anthropic.add(pieces, data, object(data, object(data, members.message).usage))
+  local own = is_object(data, members.usage) and members.usage or object(data, members.message).usage
+  reader.pieces = reader.pieces or {}
+  anthropic.add(reader.pieces, data, object(data, own))
+  if text_of(data, members.type) == "message_delta" then
+    take_usage(reader, anthropic.usage(reader.pieces))
   end
-  -- Some that speak this dialect say 0 here, and how much it was at message_delta.
-  local input = anthropic.input(pieces)
+  -- vLLM says 0 here, and how much it was at message_delta.
+  local input = anthropic.input(reader.pieces)
   reader.input = input and input.input_tokens > 0 and input or reader.input
 end
 

@@ -1,5 +1,5 @@
--- On the way back: a provider's answer passes (passage.lua), and what it used is recorded. What a provider says about its own credential or in
--- HTML never reaches a client.
+-- On the way back: a provider's answer passes, and what it used is recorded (passage.lua). What a provider
+-- says about its own credential or in HTML never reaches a client.
 --
 -- Writes  tollhouse.response   usage_source and the counts of usage.lua; complete; of streams events, first_event_ms
 --         x-tollhouse-decision: allowed | provider_error, on what a provider answered

@@ -29,8 +29,8 @@ local function output_of(stated, total, prompt)
   return math.max(stated or 0, total - prompt)
 end
 
--- The names of chat completions or of responses. DeepSeek counts cache hits in a member of its own,
--- Moonshot and Together beside the prompt.
+-- The names of chat completions or of responses. DeepSeek and Moonshot have members of their own for
+-- what was read from the cache.
 local function tokens(s, own)
   local input = object(s, own.prompt_tokens_details or own.input_tokens_details or own.input_token_details)
   local output = object(s, own.completion_tokens_details or own.output_tokens_details)
@@ -112,12 +112,20 @@ local READERS = {
   rerank = ranked,
 }
 
--- Of Groq's streams, the older kind of usage.
+-- The first item of an array, when it is an object.
+local function first_item(s, array)
+  if not array or byte(s, array.value_start) ~= OPEN_ARRAY then
+    return {}
+  end
+  return fields.by_key(json.members(s, array.value_start + 1))
+end
+
+-- In streams, Groq has it in a member of its own, and Moonshot in the choice.
 local function reported(s, answer)
   if fields.is_object(s, answer.usage) then
     return answer.usage
   end
-  return object(s, answer.x_groq).usage
+  return object(s, answer.x_groq).usage or first_item(s, answer.choices).usage
 end
 
 local function has_count(usage)
@@ -132,14 +140,15 @@ end
 -- The usage table of an answer, by its members (fields.by_key), and `items` of its `data` (nil where
 -- that is not known); nil when it reports nothing.
 function M.from_members(s, answer, endpoint, items)
-  local usage = (READERS[endpoint] or generated)(s, object(s, reported(s, answer)), answer)
+  local own = object(s, reported(s, answer))
+  local usage = (READERS[endpoint] or generated)(s, own, answer)
   if READERS[endpoint] == pictured then
     usage.images = items
   end
   if not has_count(usage) then
     return nil
   end
-  usage.service_tier = usage.service_tier or fields.service_tier(s, answer.service_tier)
+  usage.service_tier = fields.service_tier(s, own.service_tier) or fields.service_tier(s, answer.service_tier)
   return usage
 end
 
