@@ -4,22 +4,31 @@ local endpoints = require("endpoints")
 
 local M = {}
 
-local ceil, min, max = math.ceil, math.min, math.max
+local ceil, huge, min, max = math.ceil, math.huge, math.min, math.max
 
 local BYTES_PER_TOKEN = 4 -- OpenAI's rule of thumb for English text
 local TOKENS_PER_MEDIA_PART = 85 -- OpenAI's price of a picture at low detail
 -- What a provider has generated and not yet delivered when a call is cut off: half a second to a
 -- second of the usual 30 to 80 tokens a second.
 local AHEAD = 32
+-- 4 kbit/s, less than any usual codec needs for speech: sound is not longer than this makes it.
+local LEAST_BYTES_PER_SECOND = 500
+local DOCUMENTS_PER_SEARCH = 100 -- Cohere: "one query with up to 100 documents to be ranked"
+
+-- The parts of a total that a reservation can have, the dearest first.
+local PARTS = {
+  input_tokens = {
+    "cache_write_1h_tokens", "cache_write_tokens", "input_audio_tokens", "input_image_tokens", "cached_input_tokens",
+  },
+  output_tokens = { "output_audio_tokens", "output_image_tokens" },
+}
 
 -- The most that the call of these facts (tollhouse.request) can use, by its reservation
 -- (envoy.filters.http.ratelimit, nil where there is none), in tokens: input, output.
 function M.most(request, reservation)
-  local input, output = (reservation or {})["input_tokens"], (reservation or {})["output_tokens"]
-  if not endpoints.generates[request["endpoint"]] then
-    output = 0
-  end
-  return input or math.huge, output or math.huge
+  local reserved = reservation or {}
+  local input, output = reserved["input_tokens"], reserved["output_tokens"]
+  return input or huge, output or endpoints.generates[request["endpoint"]] and huge or 0
 end
 
 -- Input tokens of a request.
@@ -34,33 +43,93 @@ function M.of_stream(events, bytes, done, most)
   return min(max(events, ceil(bytes / BYTES_PER_TOKEN)) + (done and 0 or AHEAD), most)
 end
 
+-- Output tokens of a stream as far as it was read (sse.lua): what its provider has counted, and what
+-- came later.
+function M.of_reader(reader, most)
+  local counted = reader.usage and reader.usage.output_tokens or 0
+  local events, bytes = reader.events - reader.counted_events, reader.content_bytes - reader.counted_bytes
+  return min(counted + M.of_stream(events, bytes, reader.done, most), most)
+end
+
 -- Output tokens of an answer in one piece, of which so many bytes have passed. A provider generates
 -- it to its end before it sends the first byte, and whether or not anybody waits for it: of one that
 -- did not come whole nobody knows how long it is, so it is as long as was reserved for it.
 function M.of_whole(bytes, done, most)
   local seen = ceil(bytes / BYTES_PER_TOKEN)
-  if done or most == math.huge then
+  if done or most == huge then
     return min(max(seen, done and 0 or AHEAD), most)
   end
   return most
 end
 
+-- What is first said.
+
 local FREE = { usage_source = "none", input_tokens = 0, output_tokens = 0 }
 -- Billed by the alias's price per request, whatever is in it.
 local BY_RULE = { usage_source = "rule", input_tokens = 0, output_tokens = 0 }
 
--- What a request counts from the moment it may reach its provider, until that says something.
-function M.first(request, reservation)
+-- Sound and pictures: how many tokens they are is the provider's to say, so all that was reserved.
+local function is_sensed(endpoint)
+  return endpoint:find("^audio/") ~= nil or endpoint:find("^images/") ~= nil
+end
+
+local function input_of(request, reserved, most)
+  if is_sensed(request["endpoint"]) then
+    return reserved["input_tokens"] or M.input(request, most)
+  end
+  return M.input(request, most)
+end
+
+local function output_of(request, most)
+  if not endpoints.generates[request["endpoint"]] then
+    return most
+  end
+  return request["stream"] == "true" and M.of_stream(0, 0, false, most) or M.of_whole(0, false, most)
+end
+
+local function add_parts(counts, reserved)
+  for total, names in pairs(PARTS) do
+    local left = counts[total]
+    for _, name in ipairs(names) do
+      if reserved[name] then
+        counts[name] = min(reserved[name], left)
+        left = left - counts[name]
+      end
+    end
+  end
+end
+
+-- What is counted otherwise than in tokens, from the facts of the request.
+local function units(request)
   local endpoint = request["endpoint"]
+  local function fact(name)
+    return tonumber(request[name] or 0) or 0
+  end
+  return {
+    images = endpoint:find("^images/") and fact("n") or nil,
+    audio_milliseconds = ceil(fact("audio_bytes") * 1000 / LEAST_BYTES_PER_SECOND),
+    characters = fact("characters"),
+    search_units = endpoint == "rerank" and max(ceil(fact("documents") / DOCUMENTS_PER_SEARCH), 1) or nil,
+  }
+end
+
+-- What a request counts from the moment it may reach its provider, until that says something: no
+-- count is above its reservation.
+function M.first(request, reservation)
+  local endpoint, reserved = request["endpoint"], reservation or {}
   if endpoints.is_unchecked[endpoint] then return BY_RULE end
   if endpoint == "responses/id" or endpoint == "messages/count_tokens" then return FREE end
   local most_input, most_output = M.most(request, reservation)
-  local is_stream = request["stream"] == "true"
-  return {
+  local counts = {
     usage_source = "estimated",
-    input_tokens = M.input(request, most_input),
-    output_tokens = is_stream and M.of_stream(0, 0, false, most_output) or M.of_whole(0, false, most_output),
+    input_tokens = input_of(request, reserved, most_input),
+    output_tokens = output_of(request, most_output),
   }
+  add_parts(counts, reserved)
+  for name, value in pairs(units(request)) do
+    if value > 0 then counts[name] = min(value, reserved[name] or huge) end
+  end
+  return counts
 end
 
 return M

@@ -1,23 +1,19 @@
--- What one event of an OpenAI-dialect stream tells, from the bytes of its data. Events come by the
--- thousand a second, so quick plain finds decide which of them are decoded.
+-- Quick looks into the data of one event. Events come by the thousand a second, so plain finds
+-- decide which of them are decoded at all.
+--
+-- In JSON a string's own quotes are escaped, so a quoted name is never inside of one.
 
-local json = require("json")
 local lex = require("lex")
-local usage = require("usage")
 
 local M = {}
 
 local byte, find = string.byte, string.find
 local skip_space = lex.skip_space
 
-local QUOTE, COLON, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT = 34, 58, 92, 91, 93, 123
+local QUOTE, COLON, BACKSLASH, OPEN_OBJECT = 34, 58, 92, 123
 
--- The delta members whose text a provider charges as output, chat and legacy completions alike.
-local CONTENT = { '"content"', '"reasoning_content"', '"refusal"', '"arguments"', '"text"' }
-
--- The place and first byte of what follows `name :` at or after `from`, for each time it occurs.
--- In JSON a string's own quotes are escaped, so a quoted name is never inside of one.
-local function value_after(data, name, from)
+-- The place and first byte of what follows `name :` at or after `from`, the first time it occurs.
+function M.value_after(data, name, from)
   local _, last = find(data, name, from, true)
   while last do
     local p, c = skip_space(data, last + 1)
@@ -28,6 +24,8 @@ local function value_after(data, name, from)
   end
   return nil
 end
+
+local value_after = M.value_after
 
 -- The place of the quote that closes the string opened at p; nil when it is cut off.
 local function closing_quote(data, p)
@@ -45,7 +43,8 @@ local function closing_quote(data, p)
   return nil
 end
 
-local function string_bytes(data, name)
+-- The bytes of all strings of this name, as spelled in JSON; what is cut off counts too.
+function M.string_bytes(data, name)
   local total = 0
   local p, c = value_after(data, name, 1)
   while p do
@@ -59,55 +58,17 @@ local function string_bytes(data, name)
   return total
 end
 
--- The bytes of generated text in an event, as spelled in JSON; what is cut off counts too.
-function M.content_bytes(data)
-  local total = 0
-  for i = 1, #CONTENT do
-    total = total + string_bytes(data, CONTENT[i])
-  end
-  return total
-end
-
--- Whether `choices` holds anything.
-function M.has_choices(data)
-  local p, c = value_after(data, '"choices"', 1)
-  if c ~= OPEN_ARRAY then
-    return false
-  end
-  local _, first = skip_space(data, p + 1)
-  return first ~= CLOSE_ARRAY
-end
-
--- Providers that report usage send `"usage":null` in every other event, so the name alone does not
--- say that the event is worth decoding.
-function M.may_report_usage(data)
-  local p, c = value_after(data, '"usage"', 1)
+-- Whether a member of this name is an object. Providers that report usage send `"usage":null` in
+-- every other event, so the name alone does not say that the event is worth decoding.
+function M.has_object(data, name)
+  local p, c = value_after(data, name, 1)
   while p do
     if c == OPEN_OBJECT then
       return true
     end
-    p, c = value_after(data, '"usage"', p)
+    p, c = value_after(data, name, p)
   end
   return false
-end
-
--- The usage of an event, if it reports one, and whether reporting is all it is for.
-function M.read_usage(data)
-  local members = json.document(data)
-  local reported, choices
-  for _, member in ipairs(members or {}) do
-    if member.key == "usage" then
-      reported = member
-    elseif member.key == "choices" then
-      choices = member
-    end
-  end
-  if not reported or byte(data, reported.value_start) ~= OPEN_OBJECT then
-    return nil, false
-  end
-  local counts = usage.from_object(data, reported.value_start, reported.value_end)
-  local empty = choices and find(data, "^%[[ \t\r\n]*%]", choices.value_start) ~= nil
-  return counts, empty or false
 end
 
 return M

@@ -1,14 +1,12 @@
--- On the way back: reads the usage a provider reports, from JSON or from SSE as it streams, and hides the
--- usage chunk from clients who did not ask for it. What a provider says about its own credential or in
--- HTML never reaches a client.
+-- On the way back: a provider's answer passes, and what it used is recorded (passage.lua). What a provider
+-- says about its own credential or in HTML never reaches a client.
 --
--- Writes  tollhouse.response   usage_source, input_tokens, output_tokens, cached_input_tokens,
---                              reasoning_tokens, events, complete, first_event_ms
+-- Writes  tollhouse.response   usage_source and the counts of usage.lua; complete; of streams events, first_event_ms
 --         x-tollhouse-decision: allowed | provider_error, on what a provider answered
 
 local estimate = require("estimate")
-local sse = require("sse")
-local usage = require("usage")
+local passage = require("passage")
+local record = require("record")
 
 local M = {}
 
@@ -18,73 +16,6 @@ local PROVIDER_ERROR = '{"error":{"message":"%s","type":"api_error","param":null
 local CREDENTIAL = "The provider refused the gateway's own credential. This is not about your key: "
   .. "tell the gateway's operator."
 local UNREADABLE = "The provider failed with status %s and an answer that is not JSON. Try again."
-
-local function save(handle, values)
-  local metadata = handle:streamInfo():dynamicMetadata()
-  for name, value in pairs(values) do metadata:set(NAMESPACE, name, value) end
-end
-
-local function save_usage(handle, reported)
-  save(handle, reported)
-  save(handle, {usage_source = "reported"})
-end
-
--- Saved as it grows: a client that leaves mid-stream is charged for what it got, and what was on its way.
-local function save_progress(handle, reader, known, most)
-  save(handle, {events = reader.events, complete = reader.done})
-  if not reader.usage then
-    local tokens = estimate.of_stream(reader.events, reader.content_bytes, reader.done, most)
-    return save(handle, {output_tokens = tokens})
-  end
-  if reader.usage ~= known then save_usage(handle, reader.usage) end
-end
-
-local function stream(handle, hide, started, most)
-  local reader = sse.new({hide_usage = hide})
-  handle:headers():remove("content-length") -- hiding a chunk would leave the client waiting for it
-  local known, seen_events
-  for chunk in handle:bodyChunks() do
-    local length = chunk:length()
-    local received = length > 0 and chunk:getBytes(0, length) or ""
-    -- HTTP/1.1 ends a body by an empty chunk (clusters.py speaks it to every provider).
-    local sent = length > 0 and reader:feed(received) or reader:finish()
-    if sent ~= received then chunk:setBytes(sent) end
-    if reader.events > 0 and not seen_events then
-      seen_events = true
-      save(handle, {first_event_ms = handle:timestamp() - started})
-    end
-    save_progress(handle, reader, known, most)
-    known = reader.usage
-  end
-  reader:finish() -- a last event that was never closed can still report usage
-  save_progress(handle, reader, known, most)
-end
-
--- Compressed, though it was not asked for: nothing in it can be read, or hidden.
-local function unreadable(handle, most)
-  local bytes = 0
-  for chunk in handle:bodyChunks() do
-    bytes = bytes + chunk:length()
-    save(handle, {output_tokens = estimate.of_whole(bytes, false, most)})
-  end
-  save(handle, {complete = true, output_tokens = estimate.of_whole(bytes, true, most)})
-end
-
--- The bytes pass as they come; a copy is kept to read the usage from the whole.
-local function whole(handle, most)
-  local parts, passed = {}, 0
-  for chunk in handle:bodyChunks() do
-    local length = chunk:length()
-    if length > 0 then parts[#parts + 1] = chunk:getBytes(0, length) end
-    passed = passed + length
-    save(handle, {output_tokens = estimate.of_whole(passed, false, most)})
-  end
-  local bytes = table.concat(parts)
-  save(handle, {complete = true})
-  local reported = usage.from_body(bytes)
-  save(handle, {output_tokens = estimate.of_whole(passed, true, most)})
-  if reported then save_usage(handle, reported) end
-end
 
 local function replace(handle, status, message)
   local headers = handle:headers()
@@ -107,7 +38,7 @@ local function unanswered(handle, status)
   local metadata = handle:streamInfo():dynamicMetadata()
   if not metadata:get(NAMESPACE) or status == "504" then return end
   local _, most = estimate.most(metadata:get("tollhouse.request"), metadata:get("envoy.filters.http.ratelimit"))
-  save(handle, {output_tokens = estimate.of_stream(0, 0, false, most)})
+  record.save(handle, {output_tokens = estimate.of_stream(0, 0, false, most)})
 end
 
 local function read(handle)
@@ -118,17 +49,10 @@ local function read(handle)
   local ok = tonumber(status) < 400
   headers:replace("x-tollhouse-decision", ok and "allowed" or "provider_error")
   if not ok then
-    save(handle, {usage_source = "none", input_tokens = 0, output_tokens = 0}) -- providers do not bill their errors
+    record.save(handle, {usage_source = "none", input_tokens = 0, output_tokens = 0}) -- providers do not bill their errors
     return failed(handle, status, content_type)
   end
-  local metadata = handle:streamInfo():dynamicMetadata()
-  local request = metadata:get("tollhouse.request")
-  local _, most = estimate.most(request, metadata:get("envoy.filters.http.ratelimit"))
-  if (headers:get("content-encoding") or "identity") ~= "identity" then return unreadable(handle, most) end
-  if content_type:find("text/event-stream", 1, true) then
-    return stream(handle, request["include_usage"] ~= "true", handle:timestamp(), most)
-  end
-  return whole(handle, most)
+  return passage.pass(handle)
 end
 
 function M.on_response(handle)

@@ -31,6 +31,14 @@ class Modules:
         """The same, tables left as they are: for an object that keeps state in Lua."""
         return self._require(module.encode())[function.encode()](*map(self._to_lua, arguments))
 
+    def run(self, source: str) -> Any:
+        """What a piece of Lua returns, left as it is."""
+        return self._lua.execute(source.encode())
+
+    def table(self, value: object) -> Any:
+        """A Python mapping or sequence as a Lua table."""
+        return self._to_lua(value)
+
     def _to_lua(self, value: object) -> Any:
         if isinstance(value, dict):
             pairs = {self._to_lua(key): self._to_lua(item) for key, item in value.items()}

@@ -1,0 +1,194 @@
+-- A provider's answer as it passes to the client: its usage is recorded, and the provider's own names
+-- give way to the alias and to ids of the client's (shown.lua).
+--
+-- Reads  tollhouse.request              endpoint, include_usage, previous_response_id
+--        tollhouse.attempt              show_model, and what ids are bound by (ids.lua)
+--        envoy.filters.http.ratelimit   no estimate is above it
+-- Writes tollhouse.response             (record.lua)
+
+local endpoints = require("endpoints")
+local estimate = require("estimate")
+local ids = require("ids")
+local record = require("record")
+local shown = require("shown")
+local sse = require("sse")
+local usage = require("usage")
+
+local M = {}
+
+-- A body beyond this is let through unread: holding on could fill the proxy's memory.
+local MAX_HELD_BYTES = 64 * 1024 * 1024
+
+-- Whether what the answer says of usage is this call's.
+local function is_counted(endpoint)
+  return endpoints.has_body[endpoint] and endpoint ~= "messages/count_tokens"
+end
+
+-- Output whose length can be estimated by what has passed of it.
+local function grows(endpoint)
+  return endpoints.generates[endpoint]
+end
+
+-- Streams.
+
+-- What came after the last usage is not in it, unless the stream is over.
+local function is_reported(reader)
+  return reader.usage ~= nil and (reader.done or reader.events == reader.counted_events)
+end
+
+-- Saved as it grows: a client that leaves mid-stream is charged for what it got, and what was on its
+-- way. `saved` remembers what the metadata has.
+local function save_progress(handle, reader, saved, call)
+  local values = {events = reader.events, complete = reader.done}
+  local known = reader.usage or reader.input
+  if known and known ~= saved.known then
+    saved.known = known
+    record.reported(handle, known)
+  end
+  local reported = is_reported(reader)
+  if grows(call.endpoint) and not (reported and reader.usage.output_tokens) then
+    values.output_tokens = estimate.of_reader(reader, call.most)
+  elseif reported and saved.output_estimated then
+    values.output_tokens = reader.usage.output_tokens
+  end
+  saved.output_estimated = not reported
+  if reader.usage then values.usage_source = reported and "reported" or "estimated" end
+  record.save(handle, values)
+end
+
+local function note_first_event(handle, reader, saved, started)
+  if reader.events > 0 and not saved.first_event then
+    saved.first_event = true
+    record.save(handle, {first_event_ms = handle:timestamp() - started})
+  end
+end
+
+-- An event stream.
+local function stream(handle, call)
+  local reader, saved, started = sse.new(call), {}, handle:timestamp()
+  handle:headers():remove("content-length") -- hiding a chunk would leave the client waiting for it
+  for chunk in handle:bodyChunks() do
+    local length = chunk:length()
+    local received = length > 0 and chunk:getBytes(0, length) or ""
+    -- HTTP/1.1 ends a body by an empty chunk (clusters.py speaks it to every provider).
+    local sent = length > 0 and reader:feed(received) or reader:finish()
+    if sent ~= received then chunk:setBytes(sent) end
+    note_first_event(handle, reader, saved, started)
+    if is_counted(call.endpoint) then save_progress(handle, reader, saved, call) end
+  end
+end
+
+-- Answers in one piece.
+
+-- Made in the background: it is being generated, and what of it will be used nobody knows yet.
+local function is_unfinished(bytes, answer)
+  local status = answer and answer.status and bytes:sub(answer.status.value_start, answer.status.value_end)
+  return status == '"queued"' or status == '"in_progress"'
+end
+
+-- All of it has passed, and nobody has read it.
+local function save_unread(handle, passed, call)
+  record.save(handle, {complete = true})
+  if grows(call.endpoint) then
+    record.save(handle, {output_tokens = estimate.of_whole(passed, true, call.most)})
+  end
+end
+
+-- The answer has come whole: what it used, and what the client sees of it.
+local function conclude(handle, bytes, call)
+  local reported, answer = usage.from_body(bytes, call.endpoint)
+  local values = {complete = true}
+  if grows(call.endpoint) then
+    values.output_tokens = estimate.of_whole(#bytes, not is_unfinished(bytes, answer), call.most)
+  end
+  record.save(handle, values)
+  if reported and is_counted(call.endpoint) then
+    record.reported(handle, reported)
+    record.save(handle, {usage_source = "reported"})
+  end
+  return answer and shown.answer(bytes, answer, call.endpoint, call.show) or bytes
+end
+
+-- Without a reservation, output is no less than what has passed of it.
+local function save_passed(handle, passed, call)
+  if grows(call.endpoint) and call.most == math.huge then
+    record.save(handle, {output_tokens = estimate.of_whole(passed, false, call.most)})
+  end
+end
+
+-- JSON, which is read, and shown, when all of it is there. The last chunk is an empty one.
+local function whole(handle, call)
+  local holds, parts, passed = shown.changes(call.endpoint, call.show), {}, 0
+  if holds then handle:headers():remove("content-length") end
+  for chunk in handle:bodyChunks() do
+    local length = chunk:length()
+    passed = passed + length
+    save_passed(handle, passed, call)
+    if parts and length > 0 then
+      parts[#parts + 1] = chunk:getBytes(0, length)
+      if holds then chunk:setBytes("") end
+    elseif parts then
+      local seen = conclude(handle, table.concat(parts), call)
+      if holds then chunk:setBytes(seen) end
+      return
+    end
+    if parts and passed > MAX_HELD_BYTES then
+      if holds then chunk:setBytes(table.concat(parts)) end
+      parts = nil
+    end
+  end
+  save_unread(handle, passed, call)
+end
+
+-- Sound, a transcript's text, or what is compressed though nobody asked: nothing in it can be read, or
+-- hidden.
+local function unread(handle, call)
+  local passed = 0
+  for chunk in handle:bodyChunks() do
+    passed = passed + chunk:length()
+    save_passed(handle, passed, call)
+  end
+  save_unread(handle, passed, call)
+end
+
+-- The choice.
+
+local function show_of(metadata, request)
+  local attempt, previous = metadata:get("tollhouse.attempt"), request["previous_response_id"]
+  if not attempt then return {} end
+  return {
+    model = attempt["show_model"],
+    response_id = ids.binder(attempt),
+    previous_response_id = previous ~= "none" and previous or nil,
+  }
+end
+
+local function call_of(handle)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  local request = metadata:get("tollhouse.request")
+  local _, most = estimate.most(request, metadata:get("envoy.filters.http.ratelimit"))
+  return {
+    endpoint = request["endpoint"],
+    hide_usage = request["include_usage"] ~= "true",
+    show = show_of(metadata, request),
+    most = most, -- output tokens that no estimate is above
+  }
+end
+
+-- Speech is sound, and a transcript can be text; every other answer is JSON, whatever it is called.
+local function is_json(endpoint, content_type)
+  return content_type:find("json", 1, true) ~= nil or not endpoint:find("^audio/")
+end
+
+-- Lets a provider's answer pass.
+function M.pass(handle)
+  local headers, call = handle:headers(), call_of(handle)
+  local content_type = headers:get("content-type") or ""
+  local encoded = (headers:get("content-encoding") or "identity") ~= "identity"
+  if encoded or endpoints.is_unchecked[call.endpoint] then return unread(handle, call) end
+  if content_type:find("text/event-stream", 1, true) then return stream(handle, call) end
+  if is_json(call.endpoint, content_type) then return whole(handle, call) end
+  return unread(handle, call)
+end
+
+return M
