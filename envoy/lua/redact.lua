@@ -96,7 +96,8 @@ end
 local function host(found)
   local name, rest = match(found, "^([%w%-%.]-)(%.*)$")
   local top = match(name, "%.(%a+)$")
-  return top and TOP_LEVEL[lower(top)] and "[host]" .. rest or nil
+  local is_host = top and TOP_LEVEL[lower(top)] or find(name, "%.com%.") or find(name, "%.net%.")
+  return is_host and "[host]" .. rest or nil
 end
 
 local function without_urls(text)
