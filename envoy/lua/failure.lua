@@ -7,7 +7,8 @@
 -- A refusal of our own keeps its message and code; in Anthropic's shape its type follows the status.
 --
 -- Reads  tollhouse.caller               dialect, request_id: of an Anthropic caller alone (remember)
---        envoy.filters.http.ext_authz   alias, provider_model; tollhouse.attempt: provider_model
+--        envoy.filters.http.ext_authz   alias, attempts: the provider's model of each
+--        tollhouse.attempt              provider_model
 
 local complaint = require("complaint")
 local json = require("json")
@@ -141,6 +142,13 @@ function M.remember(handle)
   metadata:set(CALLER, "request_id", headers:get("x-request-id") or "")
 end
 
+-- All that could be asked, since an earlier one may be told of too; the one that was asked first.
+local function models_of(granted, attempt)
+  local models = { attempt["provider_model"] }
+  for _, each in ipairs(granted["attempts"] or {}) do models[#models + 1] = each["model"] end
+  return models
+end
+
 -- The caller as translate, refusal and event want it, from the metadata of a call.
 function M.caller(metadata)
   local own, granted = metadata:get(CALLER) or {}, metadata:get("envoy.filters.http.ext_authz") or {}
@@ -149,7 +157,7 @@ function M.caller(metadata)
     dialect = own["dialect"] or "openai",
     request_id = own["request_id"],
     alias = granted["alias"],
-    models = { attempt["provider_model"] or granted["provider_model"], granted["provider_model"] },
+    models = models_of(granted, attempt),
   }
 end
 

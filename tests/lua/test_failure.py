@@ -192,7 +192,7 @@ def test_a_type_param_or_code_that_is_no_short_text_is_not_told(
         "Überladen — s'il vous plaît réessayez 请重试 🙂",
         "Use the project default; a task-force of 3 is at risk-1.",
         'Unknown name "prompt_cache_key" at response_format.json_schema.name',
-        "multi\nline\ttext with \\ and \"quotes\" and /v1/chat/completions",
+        'multi\nline\ttext with \\ and "quotes" and /v1/chat/completions',
     ],
 )
 def test_words_numbers_paths_and_the_callers_own_ids_stay(modules: Modules, kept: str) -> None:
@@ -342,11 +342,11 @@ def test_an_error_in_a_stream_is_put_into_the_same_shape(modules: Modules, data:
 
 
 def test_anthropics_error_event_keeps_its_shape(modules: Modules) -> None:
-    data = '{"type":"error","error":{"type":"overloaded_error","message":"Overloaded, req_0123456"}}'
+    data = '{"type":"error","error":{"type":"overloaded_error","message":"Overloaded: req_012345"}}'
     shown = modules.call("failure", "event", data, caller("anthropic"))
     assert require_shape(shown, "anthropic") == {
         "type": "overloaded_error",
-        "message": "Overloaded, [id]",
+        "message": "Overloaded: [id]",
     }
 
 
