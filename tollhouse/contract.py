@@ -21,12 +21,15 @@ GRANT: Final = "envoy.filters.http.ext_authz"
 RESERVATION: Final = "envoy.filters.http.ratelimit"
 ATTEMPT: Final = "tollhouse.attempt"
 RESPONSE: Final = "tollhouse.response"
+CALLER: Final = "tollhouse.caller"
 
 PROVIDER_HEADER: Final = "x-tollhouse-provider"
 DECISION_HEADER: Final = "x-tollhouse-decision"
 REWRITTEN_HEADER: Final = "x-tollhouse-rewritten"
 ANSWERED_HEADER: Final = "x-tollhouse-answered-by"
 POLICY_HEADER: Final = "x-tollhouse-policy"
+ASKED_HEADER: Final = "x-tollhouse-asked"
+"""The path of what Envoy refuses before any filter runs: from its reply to the response filter."""
 
 # Management. Envoy sets both headers; a client's are dropped at its edge.
 MANAGE_PATH: Final = "/manage"

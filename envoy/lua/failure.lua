@@ -16,7 +16,7 @@ local redact = require("redact")
 
 local M = {}
 
-local CALLER = "tollhouse.caller"
+local NAMESPACE = "tollhouse.caller"
 local MAX_LABEL_BYTES = 100
 
 local CREDENTIAL = "The provider refused the gateway's own credential. This is not about your key: "
@@ -138,8 +138,8 @@ function M.remember(handle)
   local path = headers:get(":path"):match("^[^?]*")
   if not is_anthropic(path) or headers:get(":method") == "HEAD" then return end
   local metadata = handle:streamInfo():dynamicMetadata()
-  metadata:set(CALLER, "dialect", "anthropic")
-  metadata:set(CALLER, "request_id", headers:get("x-request-id") or "")
+  metadata:set(NAMESPACE, "dialect", "anthropic")
+  metadata:set(NAMESPACE, "request_id", headers:get("x-request-id") or "")
 end
 
 -- All that could be asked, since an earlier one may be told of too; the one that was asked first.
@@ -151,7 +151,7 @@ end
 
 -- The caller as translate, refusal and event want it, from the metadata of a call.
 function M.caller(metadata)
-  local own, granted = metadata:get(CALLER) or {}, metadata:get("envoy.filters.http.ext_authz") or {}
+  local own, granted = metadata:get(NAMESPACE) or {}, metadata:get("envoy.filters.http.ext_authz") or {}
   local attempt = metadata:get("tollhouse.attempt") or {}
   return {
     dialect = own["dialect"] or "openai",
@@ -189,7 +189,7 @@ end
 
 -- The header by which Anthropic's SDKs know a request: for what a caller quotes, our own id.
 function M.name_request(handle)
-  local caller = handle:streamInfo():dynamicMetadata():get(CALLER)
+  local caller = handle:streamInfo():dynamicMetadata():get(NAMESPACE)
   if caller then handle:headers():replace("request-id", caller["request_id"]) end
 end
 
