@@ -8,7 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ratelimit_service.answers import Headers, Refusal, rate_limit_headers, refusal, scope_in_words
+from ratelimit_service.answers import (
+    Headers,
+    Refusal,
+    parameter_refusal,
+    rate_limit_headers,
+    refusal,
+    scope_in_words,
+)
 from ratelimit_service.claims import Bound, bound, claim
 from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ids import new_reservation_id
@@ -196,12 +203,12 @@ class Admission:
 
     def _not_covered(self, uncovered: NotCovered, key: Key, alias: Alias) -> Limited:
         self._count(PARAMETER_NOT_ALLOWED, key, alias)
-        told = Refusal(PARAMETER_NOT_ALLOWED, uncovered.message, [], uncovered.parameter)
+        told = parameter_refusal(uncovered.message, uncovered.parameter)
         return Limited(told, uncovered.scope.where, 0, 0)
 
     def _uncountable(self, key: Key, alias: Alias) -> Limited:
         self._count(PARAMETER_NOT_ALLOWED, key, alias)
-        told = Refusal(PARAMETER_NOT_ALLOWED, _UNCOUNTABLE, [], "max_completion_tokens")
+        told = parameter_refusal(_UNCOUNTABLE, "max_completion_tokens")
         return Limited(told, f"model {alias.name}", 0, 0)
 
     def _count(self, decision: str, key: Key, alias: Alias) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ratelimit_service.ledger.types import RefusalKind, Refused, ScopeState, Slot
+from tollhouse.decisions import PARAMETER_NOT_ALLOWED
 from tollhouse.money import format_usd
 
 Headers = list[tuple[str, str]]
@@ -21,6 +22,20 @@ class Refusal:
     message: str
     headers: Headers
     param: str | None = None
+
+
+# What tokens do bound of a parameter that is refused only for some of its values (unbounded.lua).
+_BOUNDED = {
+    "modalities": 'Only "text" is bounded by tokens.',
+    "service_tier": "Only the tiers auto, default and flex cost no more than the price.",
+    "tools": "Only tools of type function and custom, which the caller runs, are bounded.",
+}
+
+
+def parameter_refusal(message: str, parameter: str) -> Refusal:
+    """A refusal of one parameter, by `message`; it also says which values of it would pass."""
+    words = [message, *filter(None, [_BOUNDED.get(parameter)])]
+    return Refusal(PARAMETER_NOT_ALLOWED, " ".join(words), [], parameter)
 
 
 def rate_limit_headers(states: Iterable[ScopeState]) -> Headers:

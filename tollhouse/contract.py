@@ -6,6 +6,7 @@ One reading of a request travels as Envoy dynamic metadata:
 - `envoy.filters.http.ext_authz`, written by authz_service: who asks, and what they were granted;
 - `envoy.filters.http.ratelimit`, written by ratelimit_service: the reservation;
 - `tollhouse.attempt`, written by `envoy/lua/rewrite.lua`: which deployment is being asked;
+- `tollhouse.caller`, written by `envoy/lua/failure.lua`: that an Anthropic client asks, for errors;
 - `tollhouse.response`, written by `envoy/lua/response.lua`: what the provider reported.
 
 Every value in `tollhouse.request` is a string: a rate-limit descriptor carries strings only.
@@ -20,12 +21,15 @@ GRANT: Final = "envoy.filters.http.ext_authz"
 RESERVATION: Final = "envoy.filters.http.ratelimit"
 ATTEMPT: Final = "tollhouse.attempt"
 RESPONSE: Final = "tollhouse.response"
+CALLER: Final = "tollhouse.caller"
 
 PROVIDER_HEADER: Final = "x-tollhouse-provider"
 DECISION_HEADER: Final = "x-tollhouse-decision"
 REWRITTEN_HEADER: Final = "x-tollhouse-rewritten"
 ANSWERED_HEADER: Final = "x-tollhouse-answered-by"
 POLICY_HEADER: Final = "x-tollhouse-policy"
+ASKED_HEADER: Final = "x-tollhouse-asked"
+"""The path of what Envoy refuses before any filter runs: from its reply to the response filter."""
 
 # Envoy's own name: what is left of a route's retries.
 MAX_RETRIES_HEADER: Final = "x-envoy-max-retries"

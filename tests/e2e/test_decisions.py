@@ -379,7 +379,7 @@ def test_what_a_provider_says_of_itself_is_not_shown_to_a_client(
 
 
 @pytest.mark.parametrize("status", [400, 404, 422, 429, 500, 503])
-def test_a_providers_json_error_passes_as_it_is_and_is_marked_in_header_and_log(
+def test_a_providers_error_keeps_its_status_and_is_marked_in_header_and_log(
     gateway: Gateway, status: int
 ) -> None:
     caller = Caller(gateway)

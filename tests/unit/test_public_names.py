@@ -33,11 +33,13 @@ def test_the_names_that_dashboards_and_clients_build_on_stay() -> None:
         "GRANT": "envoy.filters.http.ext_authz",
         "RESERVATION": "envoy.filters.http.ratelimit",
         "RESPONSE": "tollhouse.response",
+        "CALLER": "tollhouse.caller",
         "PROVIDER_HEADER": "x-tollhouse-provider",
         "DECISION_HEADER": "x-tollhouse-decision",
         "REWRITTEN_HEADER": "x-tollhouse-rewritten",
         "ANSWERED_HEADER": "x-tollhouse-answered-by",
         "POLICY_HEADER": "x-tollhouse-policy",
+        "ASKED_HEADER": "x-tollhouse-asked",
         "MANAGE_PATH": "/manage",
         "CLIENT_ADDRESS_HEADER": "x-tollhouse-client-address",
         "IDENTITY_HEADER": "x-tollhouse-identity",
@@ -93,6 +95,7 @@ def _written(script: str) -> set[str]:
 def test_lua_writes_the_namespaces_of_the_contract_and_its_own() -> None:
     # The spans of a body are for rewrite.lua alone: no service is told.
     assert _written("request.lua") == {contract.REQUEST, "tollhouse.body"}
+    assert _written("failure.lua") == {contract.CALLER}
     assert _written("rewrite.lua") == _written("response.lua") == {contract.RESPONSE}
 
 
@@ -139,7 +142,9 @@ def test_lua_and_envoy_know_no_header_that_the_contract_does_not() -> None:
     assert _headers(LUA["request.lua"]) == {contract.DECISION_HEADER}
     assert _headers(LUA["rewrite.lua"]) == {contract.REWRITTEN_HEADER}
     assert _headers(LUA["response.lua"]) == {contract.DECISION_HEADER, contract.ANSWERED_HEADER}
-    assert _headers(TEXT) == {contract.DECISION_HEADER}
+    assert _headers(LUA["failure.lua"]) == {contract.ASKED_HEADER}
+    assert _headers(LUA["headings.lua"]) == {contract.ANSWERED_HEADER}
+    assert _headers(TEXT) == {contract.DECISION_HEADER, contract.ASKED_HEADER}
 
 
 def test_a_header_of_ours_is_dropped_when_a_client_sends_it() -> None:
@@ -151,7 +156,7 @@ def test_a_header_of_ours_is_dropped_when_a_client_sends_it() -> None:
     ]
     named = {value for name, value in vars(contract).items() if name.endswith("_HEADER")}
     ours = named - {contract.REQUEST_ID_HEADER}
-    assert len(ours) == 7
+    assert len(ours) == 8
     assert all(header.startswith(prefix) for header in ours)
 
 

@@ -328,6 +328,23 @@ async def test_what_no_tokens_bound_is_refused_where_a_hard_budget_applies_and_t
         assert at.counted("parameter_not_allowed") == 1
 
 
+@pytest.mark.parametrize(
+    ("parameter", "passes"),
+    [("tools", "type function and custom"), ("modalities", '"text"'), ("service_tier", "flex")],
+)
+async def test_a_refused_parameter_is_the_param_and_its_message_says_which_values_would_pass(
+    tmp_path: Path, ledger: Ledger, *, parameter: str, passes: str
+) -> None:
+    at = desk(write_policy(tmp_path, team="daily_spend_usd: 5"), ledger)
+
+    outcome = await at.admission.admit(Call(KEY_ID, "small", replace(size(), unbounded=parameter)))
+
+    assert isinstance(outcome, Limited)
+    assert outcome.refusal.param == parameter
+    assert outcome.refusal.message.startswith(f"`{parameter}` can cost more")
+    assert passes in outcome.refusal.message
+
+
 async def test_a_call_beyond_what_the_ledger_counts_is_refused_and_takes_nothing(
     tmp_path: Path, ledger: Ledger, clock: FakeClock
 ) -> None:
