@@ -198,7 +198,13 @@ def _usage(metadata: Mapping[str, Any]) -> tuple[Usage, str]:
 def _price(metadata: Mapping[str, Any]) -> Price | None:
     """That of the deployment that was asked last; None where none was, or it has no price."""
     attempt = metadata[contract.ATTEMPT].fields if contract.ATTEMPT in metadata else {}
-    if "price" not in attempt:
-        return None
-    fields = attempt["price"].struct_value.fields
-    return Price.from_labels({name: value.string_value for name, value in fields.items()})
+    return Price.from_labels(_labels(attempt["price"])) if "price" in attempt else None
+
+
+def _labels(value: Any) -> dict[str, Any]:
+    """A protobuf struct of strings and structs as dicts."""
+    fields = value.struct_value.fields.items()
+    return {
+        name: _labels(each) if each.HasField("struct_value") else each.string_value
+        for name, each in fields
+    }

@@ -59,7 +59,7 @@ def line_from_withdrawal(withdrawal: Withdrawal) -> bytes:
 def line_from_entry(entry: Entry) -> bytes:
     """The line, newline included, that `entry_from_line` reads as this entry."""
     usage = entry.usage
-    fields = {
+    fields: dict[str, Any] = {
         "key_id": entry.key_id,
         "team": entry.team,
         "project": entry.project,

@@ -1,5 +1,6 @@
 """Money is exact, and no part of a request is free."""
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -8,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.money import (
+    COUNTS,
+    STANDS_IN,
+    UNSTATED,
     Price,
+    Rates,
+    Step,
+    TokenPrice,
     Usage,
     format_usd,
     nano_per_million,
@@ -19,6 +26,82 @@ from tollhouse.money import (
 nanos = st.integers(min_value=0, max_value=10**19)
 rates = st.integers(min_value=0, max_value=10**13)
 counts = st.integers(min_value=0, max_value=10**9)
+unstated = st.just(UNSTATED) | rates
+names = st.sampled_from(["flex", "priority", "hd 1024x1024", "high 1024x1536"])
+flat = st.builds(Rates, rates, rates, *[unstated] * 7)
+steps = st.lists(
+    st.builds(Step, counts, flat), max_size=3, unique_by=lambda each: each.above_input_tokens
+).map(lambda found: tuple(sorted(found, key=lambda each: each.above_input_tokens)))
+tiers = st.builds(TokenPrice, rates, rates, *[unstated] * 7, long_context=steps)
+images = st.dictionaries(st.just("default") | names, rates, max_size=3)
+prices = st.builds(
+    Price,
+    rates,
+    rates,
+    *[unstated] * 7,
+    long_context=steps,
+    service_tiers=st.dictionaries(names, tiers, max_size=2).map(
+        lambda of: tuple(sorted(of.items()))
+    ),
+    per_image=images.map(lambda of: tuple(sorted(of.items()))),
+    per_hour=rates,
+    minimum_audio_milliseconds=counts,
+    per_million_characters=rates,
+    per_thousand_searches=rates,
+    per_request=rates,
+)
+usages = st.builds(
+    Usage,
+    **dict.fromkeys(COUNTS, counts),
+    service_tier=st.just("") | names,
+    image_variant=st.just("") | names,
+)
+
+
+def exactly(price: Price, usage: Usage) -> Fraction:
+    """The cost in nano-dollars by the book, from what the price says as labels."""
+    labels = price.to_labels()
+    tier = labels.get("service_tiers", {}).get(usage.service_tier, labels)
+    for above, step in sorted(tier.get("long_context", {}).items(), key=lambda each: int(each[0])):
+        tier = step if usage.input_tokens > int(above) else tier
+
+    def rate(name: str) -> Fraction:
+        own = tier.get(f"{name}_per_million")
+        return Fraction(own) / 10**6 if own else rate(STANDS_IN[name])
+
+    def part(total: int, usual: str, **parts: int) -> Fraction:
+        special = sum(count * rate(name) for name, count in parts.items())
+        return special + max(total - sum(parts.values()), 0) * rate(usual)
+
+    def other(unit: str, count: int, per: int = 1) -> Fraction:
+        return count * Fraction(labels.get(unit, "0")) / per
+
+    images = labels.get("per_image", {})
+    each = images.get(usage.image_variant, images.get("default", "0"))
+    heard = usage.audio_milliseconds
+    usd = (
+        part(
+            usage.input_tokens,
+            "input",
+            cached_input=usage.cached_input_tokens,
+            cache_write=usage.cache_write_tokens,
+            cache_write_1h=usage.cache_write_1h_tokens,
+            input_audio=usage.input_audio_tokens,
+            input_image=usage.input_image_tokens,
+        )
+        + part(
+            usage.output_tokens,
+            "output",
+            output_audio=usage.output_audio_tokens,
+            output_image=usage.output_image_tokens,
+        )
+        + usage.images * Fraction(each)
+        + other("per_hour", max(heard, price.minimum_audio_milliseconds) if heard else 0, 3_600_000)
+        + other("per_million_characters", usage.characters, 10**6)
+        + other("per_thousand_searches", usage.search_units, 1000)
+        + other("per_request", 1)
+    )
+    return usd * 10**9
 
 
 @pytest.mark.parametrize(
@@ -86,11 +169,10 @@ def test_a_fraction_of_a_nano_dollar_is_charged_up_once_per_request():
     assert price.cost(Usage(input_tokens=999_999, output_tokens=2)) == 2
 
 
-@given(st.builds(Price, rates, rates, rates), counts, counts, counts)
-def test_a_cost_is_the_exact_sum_rounded_up(price: Price, uncached: int, output: int, cached: int):
-    nano = uncached * price.input + output * price.output + cached * price.cached_input
-    exact = Fraction(nano, 1_000_000)
-    assert exact <= price.cost(Usage(uncached + cached, output, cached)) < exact + 1
+@given(prices, usages)
+def test_a_cost_is_the_exact_sum_rounded_up(price: Price, usage: Usage):
+    exact = exactly(price, usage)
+    assert exact <= price.cost(usage) < exact + 1
 
 
 def test_more_cached_than_input_tokens_never_lower_the_cost():
@@ -98,10 +180,81 @@ def test_more_cached_than_input_tokens_never_lower_the_cost():
     assert price.cost(Usage(input_tokens=5, output_tokens=0, cached_input_tokens=8)) == 8
 
 
-@pytest.mark.parametrize("counts_", [(-1, 0, 0), (0, -1, 0), (0, 0, -1)])
-def test_a_negative_token_count_is_refused(counts_: tuple[int, int, int]):
+@pytest.mark.parametrize(
+    "part",
+    [
+        "cached_input_tokens",
+        "cache_write_tokens",
+        "cache_write_1h_tokens",
+        "input_audio_tokens",
+        "input_image_tokens",
+        "output_audio_tokens",
+        "output_image_tokens",
+    ],
+)
+def test_a_part_that_exceeds_its_total_is_charged_as_reported(part: str):
+    price = Price(input=1_000_000, output=1_000_000)
+    assert price.cost(replace(Usage(5, 5), **{part: 8})) == 8 + 5
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_negative_count_is_refused(count: str):
     with pytest.raises(ValueError, match="0 or more"):
-        Usage(*counts_)
+        replace(Usage(0, 0), **{count: -1})
+
+
+@pytest.mark.parametrize(
+    ("rate", "instead"),
+    [
+        ("cached_input", "input"),
+        ("cache_write", "input"),
+        ("cache_write_1h", "cache_write"),
+        ("input_audio", "input"),
+        ("input_image", "input"),
+        ("output_audio", "output"),
+        ("output_image", "output"),
+    ],
+)
+def test_a_rate_that_is_not_stated_costs_what_stands_in_for_it(rate: str, instead: str):
+    price = replace(Price(input=2, output=3, cache_write=5), **{rate: UNSTATED})
+    assert getattr(price, rate) == getattr(price, instead)
+
+
+def test_the_whole_call_costs_the_rates_of_the_highest_step_its_input_exceeds():
+    price = Price(
+        input=1_000_000,
+        output=0,
+        long_context=(
+            Step(100, Rates(2_000_000, 5_000_000)),
+            Step(200, Rates(3_000_000, 0)),
+        ),
+    )
+    costs = [price.cost(Usage(tokens, 1)) for tokens in (100, 101, 200, 201)]
+    assert costs == [100, 2 * 101 + 5, 2 * 200 + 5, 3 * 201]
+
+
+def test_a_tier_costs_its_own_rates_only_where_the_provider_says_that_it_used_it():
+    flex = TokenPrice(500_000, 1_000_000, long_context=(Step(5, Rates(4_000_000, 0)),))
+    price = Price(input=1_000_000, output=2_000_000, service_tiers=(("flex", flex),))
+    costs = [price.cost(Usage(4, 1, service_tier=tier)) for tier in ("flex", "default", "")]
+    assert costs == [3, 6, 6]
+    assert price.cost(Usage(6, 1, service_tier="flex")) == 24
+
+
+def test_a_picture_costs_what_its_variant_does_and_any_other_the_default():
+    price = Price(0, 0, per_image=(("default", 80), ("standard 1024x1024", 40)))
+    variants = ("standard 1024x1024", "hd 1024x1792", "")
+    assert [price.cost(Usage(0, 0, images=3, image_variant=each)) for each in variants] == [
+        120,
+        240,
+        240,
+    ]
+
+
+def test_sound_is_charged_by_the_millisecond_from_the_minimum_on():
+    price = Price(0, 0, per_hour=3_600_000, minimum_audio_milliseconds=10_000)
+    costs = [price.cost(Usage(0, 0, audio_milliseconds=each)) for each in (0, 1, 10_000, 10_001)]
+    assert costs == [0, 10_000, 10_000, 10_001]
 
 
 def test_the_access_log_gets_exact_decimal_prices():
@@ -113,10 +266,25 @@ def test_the_access_log_gets_exact_decimal_prices():
     }
 
 
-@given(rates, rates, rates)
-def test_a_price_is_read_back_from_the_access_log(given_: int, output: int, cached: int):
-    price = Price(given_, output, cached)
+@given(prices)
+def test_a_price_is_read_back_from_the_access_log(price: Price):
     assert Price.from_labels({**price.to_labels(), "other": "x"}) == price
+
+
+def test_labels_leave_out_what_costs_the_same_as_what_stands_in_for_it():
+    price = Price(input=1, output=2, cached_input=1, cache_write=3, input_audio=1)
+    assert price.to_labels().keys() == {
+        "input_per_million",
+        "output_per_million",
+        "cached_input_per_million",
+        "cache_write_per_million",
+    }
+
+
+@pytest.mark.parametrize("label", ["long_context", "service_tiers", "per_image"])
+def test_a_label_that_should_be_an_object_is_named(label: str):
+    with pytest.raises(ValueError, match=f"{label} is not an object"):
+        Price.from_labels({**Price(1, 1).to_labels(), label: "1"})
 
 
 def test_a_missing_price_label_is_named():
