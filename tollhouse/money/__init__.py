@@ -18,12 +18,13 @@ from tollhouse.money.rates import (
     Step,
     TokenPrice,
 )
-from tollhouse.money.usage import COUNTS, Usage
+from tollhouse.money.usage import COUNTS, PARTS, Usage
 
 __all__ = [
     "COUNTS",
     "DEFAULT_VARIANT",
     "NANO_PER_USD",
+    "PARTS",
     "STANDS_IN",
     "TOKENS_PER_PRICE",
     "UNSTATED",

@@ -51,15 +51,33 @@ class Price(TokenPrice):
 
     def cost(self, usage: Usage) -> int:
         """Nano-dollars for one request; a fraction of a nano-dollar is charged up, once."""
-        tokens = self.tier(usage.service_tier).rates_for(usage.input_tokens).millionths(usage)
+        rates = self.tier(usage.service_tier).rates_for(usage.input_tokens)
+        return self._sum(rates.millionths(usage), usage)
+
+    def most(self, usage: Usage) -> int:
+        """Nano-dollars that a call can cost of which `usage` bounds every count, total and part, if
+        it is served in that service tier or the usual one."""
+        tiers = {usage.service_tier, ""}
+        return self._sum(max(self.tier(each).most_tokens(usage) for each in tiers), usage)
+
+    def _sum(self, millionths: int, usage: Usage) -> int:
+        """Of what the tokens cost, in millionths of a nano-dollar, and all the rest."""
         total = (
-            tokens * (_COMMON // TOKENS_PER_PRICE)
+            millionths * (_COMMON // TOKENS_PER_PRICE)
             + self._milliseconds(usage) * self.per_hour * (_COMMON // _MILLISECONDS_PER_PRICE)
             + usage.characters * self.per_million_characters * (_COMMON // _CHARACTERS_PER_PRICE)
             + usage.search_units * self.per_thousand_searches * (_COMMON // _SEARCHES_PER_PRICE)
             + (usage.images * self.image(usage.image_variant) + self.per_request) * _COMMON
         )
         return -(-total // _COMMON)
+
+    def dearer_parts(self) -> frozenset[str]:
+        """The counts of `Usage` that cost more than the total they are part of, in any tier."""
+        found: set[str] = set()
+        for tier in (self, *(rates for _, rates in self.service_tiers)):
+            for rates in (tier, *(step.rates for step in tier.long_context)):
+                found |= rates.dearer_parts_here()
+        return frozenset(found)
 
     def tier(self, name: str) -> TokenPrice:
         """The rates of a service tier; the usual ones of a tier that has none of its own."""

@@ -26,6 +26,14 @@ STANDS_IN: Final = {
 """What a rate that is not stated costs instead: nothing is free because nobody priced it apart."""
 RATES: Final = ("input", "output", *STANDS_IN)
 
+_PARTS = {
+    "cache_write_tokens": ("cache_write", "input"),
+    "cache_write_1h_tokens": ("cache_write_1h", "input"),
+    "input_audio_tokens": ("input_audio", "input"),
+    "input_image_tokens": ("input_image", "input"),
+    "output_audio_tokens": ("output_audio", "output"),
+    "output_image_tokens": ("output_image", "output"),
+}
 _SUFFIX = "_per_million"
 _ALWAYS = ("input", "output", "cached_input")
 
@@ -78,6 +86,31 @@ class Rates:
         """
         return self._input(usage) + self._output(usage)
 
+    def most_millionths(self, usage: Usage, input_tokens: int) -> int:
+        """The most that so many input tokens and the output can cost, in millionths: each part of
+        `usage` is a bound, and so is their total, of which any number may come from a cache."""
+        return _dearest(
+            input_tokens,
+            max(self.input, self.cached_input),
+            (self.cache_write_1h, usage.cache_write_1h_tokens),
+            (self.cache_write, usage.cache_write_tokens),
+            (self.input_audio, usage.input_audio_tokens),
+            (self.input_image, usage.input_image_tokens),
+        ) + _dearest(
+            usage.output_tokens,
+            self.output,
+            (self.output_audio, usage.output_audio_tokens),
+            (self.output_image, usage.output_image_tokens),
+        )
+
+    def dearer_parts_here(self) -> set[str]:
+        """The counts of `Usage` that cost more than the total they are part of."""
+        return {
+            part
+            for part, (own, total) in _PARTS.items()
+            if getattr(self, own) > getattr(self, total)
+        }
+
     def _input(self, usage: Usage) -> int:
         special = (
             usage.cached_input_tokens
@@ -104,6 +137,17 @@ class Rates:
         )
 
 
+def _dearest(total: int, usual: int, *parts: tuple[int, int]) -> int:
+    """What `total` tokens cost at most, of which the parts are (rate, the most there can be)."""
+    cost, left = 0, total
+    for rate, bound in sorted(parts, reverse=True):
+        if rate <= usual:
+            break
+        taken = min(bound, left)
+        cost, left = cost + taken * rate, left - taken
+    return cost + left * usual
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """The rates of a whole call whose input has more tokens than `above_input_tokens`."""
@@ -122,6 +166,13 @@ class TokenPrice(Rates):
     def rates_for(self, input_tokens: int) -> Rates:
         above = [each for each in self.long_context if input_tokens > each.above_input_tokens]
         return above[-1].rates if above else self
+
+    def most_tokens(self, usage: Usage) -> int:
+        """As `most_millionths`, for a call with any input up to that of `usage`: it may be dearer
+        just below a step than above it."""
+        ends = [each.above_input_tokens for each in self.long_context]
+        totals = [usage.input_tokens, *(end for end in ends if end < usage.input_tokens)]
+        return max(self.rates_for(total).most_millionths(usage, total) for total in totals)
 
     def to_labels(self) -> Labels:
         """As of `Rates`, with `long_context` by its `above_input_tokens`."""

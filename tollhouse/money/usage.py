@@ -21,6 +21,18 @@ COUNTS: Final = (
 )
 """The counts of `Usage`, by the names that they have in `tollhouse.response` and the access log."""
 
+PARTS: Final = frozenset(
+    {
+        "cache_write_tokens",
+        "cache_write_1h_tokens",
+        "input_audio_tokens",
+        "input_image_tokens",
+        "output_audio_tokens",
+        "output_image_tokens",
+    }
+)
+"""Those that are part of a total and can cost more than the rest of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

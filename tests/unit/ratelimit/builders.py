@@ -18,7 +18,7 @@ from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.periods import periods_at
 from ratelimit_service.ledger.types import Claim, Slot
-from ratelimit_service.reservation import RequestSize
+from ratelimit_service.size import RequestSize
 from ratelimit_service.settlement import REPORTED, Entry
 from tests.ledger.builders import FakeClock
 from tests.support.policy import KEY_ID, SHA256, write_tree
@@ -179,7 +179,7 @@ def logged(
     *,
     reservation: Mapping[str, Any] | None = RESERVATION,
     response: Mapping[str, Any] | None = RESPONSE,
-    price: Mapping[str, str] | None = PRICE_LABELS,
+    price: Mapping[str, Any] | None = PRICE_LABELS,
     flags: Iterable[str] = (),
     decision: str = "allowed",
     granted: bool = True,
@@ -191,10 +191,10 @@ def logged(
     grant: dict[str, Any] = {"key_id": KEY_ID, "team": "web", "project": "site"}
     if alias is not None:
         grant["alias"] = alias
-    if price is not None:
-        grant["price"] = dict(price)
     if granted:
         spaces[contract.GRANT].update(grant)
+    if granted and price is not None:
+        spaces[contract.ATTEMPT].update({"provider": "openai", "price": dict(price)})
     for name, fields in ((contract.RESERVATION, reservation), (contract.RESPONSE, response)):
         if fields is not None:
             spaces[name].update(dict(fields))

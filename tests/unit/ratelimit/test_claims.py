@@ -9,7 +9,7 @@ import pytest
 
 from ratelimit_service.claims import bound, scope_name
 from ratelimit_service.ledger.types import LARGEST_AMOUNT, ScopeClaim, Slot, UsageRow
-from ratelimit_service.reservation import RequestSize
+from ratelimit_service.size import RequestSize
 from tests.unit.ratelimit.builders import KEY_ID, REQUEST_ID, claim_of, size, snapshot_of
 from tollhouse import endpoints
 from tollhouse.money import Usage

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ratelimit_service.admission import Limited, Reservation
 from ratelimit_service.answers import Refusal
 from ratelimit_service.ledger.types import LARGEST_AMOUNT
-from ratelimit_service.reservation import Call, RequestSize
+from ratelimit_service.size import Call, RequestSize
 from ratelimit_service.settlement import (
     ESTIMATED,
     NONE,
