@@ -35,7 +35,7 @@ _NEVER_SENT = (
 
 _TOTALS = ("input_tokens", "output_tokens")
 # A request that names none of its own is charged the usual rates.
-_USUAL_TIERS = ("none", "auto", "default")
+_USUAL_TIERS = ("none", "auto", "default", "standard", "standard_only")
 
 
 class MalformedRequest(Exception):

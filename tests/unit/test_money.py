@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.prices import prices, usages
 from tollhouse.money import (
     COUNTS,
     STANDS_IN,
@@ -24,38 +25,6 @@ from tollhouse.money import (
 )
 
 nanos = st.integers(min_value=0, max_value=10**19)
-rates = st.integers(min_value=0, max_value=10**13)
-counts = st.integers(min_value=0, max_value=10**9)
-unstated = st.just(UNSTATED) | rates
-names = st.sampled_from(["flex", "priority", "hd 1024x1024", "high 1024x1536"])
-flat = st.builds(Rates, rates, rates, *[unstated] * 7)
-steps = st.lists(
-    st.builds(Step, counts, flat), max_size=3, unique_by=lambda each: each.above_input_tokens
-).map(lambda found: tuple(sorted(found, key=lambda each: each.above_input_tokens)))
-tiers = st.builds(TokenPrice, rates, rates, *[unstated] * 7, long_context=steps)
-images = st.dictionaries(st.just("default") | names, rates, max_size=3)
-prices = st.builds(
-    Price,
-    rates,
-    rates,
-    *[unstated] * 7,
-    long_context=steps,
-    service_tiers=st.dictionaries(names, tiers, max_size=2).map(
-        lambda of: tuple(sorted(of.items()))
-    ),
-    per_image=images.map(lambda of: tuple(sorted(of.items()))),
-    per_hour=rates,
-    minimum_audio_milliseconds=counts,
-    per_million_characters=rates,
-    per_thousand_searches=rates,
-    per_request=rates,
-)
-usages = st.builds(
-    Usage,
-    **dict.fromkeys(COUNTS, counts),
-    service_tier=st.just("") | names,
-    image_variant=st.just("") | names,
-)
 
 
 def exactly(price: Price, usage: Usage) -> Fraction:
@@ -290,3 +259,56 @@ def test_a_label_that_should_be_an_object_is_named(label: str):
 def test_a_missing_price_label_is_named():
     with pytest.raises(ValueError, match="output_per_million is missing"):
         Price.from_labels({"input_per_million": "1", "cached_input_per_million": "1"})
+
+
+TOTALS = ("input_tokens", "output_tokens")
+INPUT_PARTS = (
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "input_image_tokens",
+)
+OUTPUT_PARTS = ("output_audio_tokens", "output_image_tokens")
+
+
+@st.composite
+def within(draw: st.DrawFn, bound: Usage) -> Usage:
+    """A call of which every count is within the bound, and the parts within their totals."""
+    counts = {name: draw(st.integers(0, most)) for name, most in bound.counts().items()}
+    for total, parts in zip(TOTALS, (INPUT_PARTS, OUTPUT_PARTS), strict=True):
+        left = counts[total]
+        for part in draw(st.permutations(parts)):
+            most = left if part == "cached_input_tokens" else min(left, bound.counts()[part])
+            counts[part] = draw(st.just(most) | st.integers(0, most))
+            left -= counts[part]
+    tier = draw(st.sampled_from(["", "unknown", bound.service_tier]))
+    return Usage(**counts, service_tier=tier, image_variant=bound.image_variant)
+
+
+@given(prices, usages, st.data())
+def test_no_call_within_a_bound_costs_more_than_the_most(
+    price: Price, bound: Usage, data: st.DataObject
+):
+    assert price.cost(data.draw(within(bound))) <= price.most(bound)
+
+
+def test_the_most_counts_no_token_twice():
+    price = Price(1_000_000, 1_000_000, cache_write=2_000_000, input_audio=3_000_000)
+    bound = Usage(10, 5, cache_write_tokens=10, input_audio_tokens=4)
+    assert price.most(bound) == 4 * 3 + 6 * 2 + 5
+
+
+def test_a_step_that_is_cheaper_than_what_is_below_it_does_not_lower_the_most():
+    price = Price(5_000_000, 0, long_context=(Step(100, Rates(1_000_000, 0)),))
+    assert (price.cost(Usage(101, 0)), price.most(Usage(101, 0))) == (101, 500)
+
+
+def test_parts_that_cost_more_in_any_tier_or_step_are_known():
+    flex = TokenPrice(1, 1, long_context=(Step(1, Rates(1, 1, input_audio=2)),))
+    price = Price(5, 5, cached_input=9, cache_write=6, service_tiers=(("flex", flex),))
+    assert price.dearer_parts() == {
+        "cache_write_tokens",
+        "cache_write_1h_tokens",
+        "input_audio_tokens",
+    }

@@ -18,8 +18,8 @@ from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.periods import periods_at
 from ratelimit_service.ledger.types import Claim, Slot
-from ratelimit_service.size import RequestSize
 from ratelimit_service.settlement import REPORTED, Entry
+from ratelimit_service.size import RequestSize
 from tests.ledger.builders import FakeClock
 from tests.support.policy import KEY_ID, SHA256, write_tree
 from tollhouse import contract, endpoints
@@ -179,6 +179,7 @@ def logged(
     *,
     reservation: Mapping[str, Any] | None = RESERVATION,
     response: Mapping[str, Any] | None = RESPONSE,
+    request: Mapping[str, Any] | None = None,
     price: Mapping[str, Any] | None = PRICE_LABELS,
     flags: Iterable[str] = (),
     decision: str = "allowed",
@@ -195,7 +196,12 @@ def logged(
         spaces[contract.GRANT].update(grant)
     if granted and price is not None:
         spaces[contract.ATTEMPT].update({"provider": "openai", "price": dict(price)})
-    for name, fields in ((contract.RESERVATION, reservation), (contract.RESPONSE, response)):
+    written = (
+        (contract.REQUEST, request),
+        (contract.RESERVATION, reservation),
+        (contract.RESPONSE, response),
+    )
+    for name, fields in written:
         if fields is not None:
             spaces[name].update(dict(fields))
     for flag in flags:

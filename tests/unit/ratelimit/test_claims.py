@@ -99,7 +99,8 @@ def test_envoys_request_id_and_what_the_org_says_of_leases_and_months_go_with_th
 
 def test_an_alias_without_a_price_claims_tokens_and_no_money(tmp_path: Path) -> None:
     snapshot = snapshot_of(tmp_path)
-    unpriced = replace(snapshot.aliases["small"], price=None)
+    small = snapshot.aliases["small"]
+    unpriced = replace(small, deployments=(replace(small.first, price=None),))
     asked = claim_of(snapshot, size(50, max_tokens=5), unpriced)
     assert (asked.tokens, asked.cost) == (55, 0)
 

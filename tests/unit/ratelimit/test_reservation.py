@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from authz_service.transport import Answers
 from authz_service.verdicts import Granted
 from ratelimit_service.coverage import NotCovered, not_covered
-from ratelimit_service.reservation import output_limit, widest, worst_case, worst_cost
+from ratelimit_service.reservation import output_limit, worst_case
 from ratelimit_service.size import RequestSize
 from tests.lua.modules import Modules
 from tests.unit.ratelimit.builders import KEY_ID, size, snapshot_of
@@ -48,9 +48,9 @@ def narrowed(snapshot: Snapshot, limit: int | None, default: int, field: str) ->
 
 def granted_rules(snapshot: Snapshot) -> dict[str, Any]:
     """The rules by which authz_service has the body rewritten."""
-    granted = Granted(snapshot.keys[KEY_ID], snapshot.aliases["small"])
+    granted = Granted(snapshot.keys[KEY_ID], snapshot.aliases["small"], endpoints.CHAT)
     response = CheckResponse.FromString(Answers(snapshot).serialize(granted))
-    rules: dict[str, Any] = MessageToDict(response.dynamic_metadata)["rewrite"]
+    rules: dict[str, Any] = MessageToDict(response.dynamic_metadata)["attempts"][0]
     return rules
 
 
