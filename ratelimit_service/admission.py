@@ -17,6 +17,7 @@ from ratelimit_service.answers import (
     scope_in_words,
 )
 from ratelimit_service.claims import Bound, bound, claim
+from ratelimit_service.coverage import NotCovered, not_covered
 from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
@@ -24,8 +25,9 @@ from ratelimit_service.ledger.types import Admitted, Claim, Refused, Withdrawal
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.policies import Policies, UnknownGrant
 from ratelimit_service.replica import Replica
-from ratelimit_service.reservation import Call, NotCovered, not_covered
+from ratelimit_service.reservation import answering
 from ratelimit_service.settlement import format_slot
+from ratelimit_service.size import Call
 from tollhouse.decisions import ALLOWED, LEDGER_UNAVAILABLE, PARAMETER_NOT_ALLOWED
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Alias, Key, Snapshot
@@ -109,7 +111,9 @@ class Admission:
         except UnknownGrant as error:
             raise NotCounted(str(error)) from None
         snapshot, key, alias = granted.snapshot, granted.key, granted.alias
-        if uncovered := not_covered(call.size, snapshot.scopes(key, alias)):
+        if uncovered := not_covered(
+            call.size, answering(snapshot, alias), snapshot.scopes(key, alias)
+        ):
             return self._not_covered(uncovered, key, alias)
         worst = bound(snapshot, alias, call.size)
         if not worst.is_countable:

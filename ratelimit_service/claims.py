@@ -15,14 +15,15 @@ from ratelimit_service.ledger.types import (
     SlotKind,
     UsageRow,
 )
-from ratelimit_service.reservation import RequestSize, worst_case
+from ratelimit_service.reservation import widest
+from ratelimit_service.size import RequestSize
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Alias, Key, Scope, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The worst case of a call: tokens, and nano-dollars (0 for an unpriced alias)."""
+    """The worst case of a call: counts, and nano-dollars (0 for an unpriced alias)."""
 
     usage: Usage
     cost: int
@@ -40,8 +41,7 @@ class Bound:
 
 def bound(snapshot: Snapshot, alias: Alias, size: RequestSize) -> Bound:
     """The worst case of a call of this size."""
-    usage = worst_case(size, alias, snapshot.org)
-    return Bound(usage, alias.price.cost(usage) if alias.price else 0)
+    return Bound(*widest(snapshot, alias, size))
 
 
 def claim(  # noqa: PLR0913 - the facts of one call, each once

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from ratelimit_service.reservation import Call
+from ratelimit_service.size import Call
 from tollhouse.policy.compiled import Alias, Key, Snapshot
 from tollhouse.policy.watch import PolicyHolder
 

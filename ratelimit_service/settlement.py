@@ -21,12 +21,13 @@ from ratelimit_service.ledger.types import (
     UsageRow,
     Withdrawal,
 )
-from tollhouse.money import Price, Usage
+from tollhouse.money import COUNTS, Price, Usage
 from tollhouse.policy.compiled import Org
 
 NONE, REPORTED, ESTIMATED = "none", "reported", "estimated"
 NO_ALIAS = "-"
 """In the history, the alias of a refusal that named none that exists."""
+_LONGEST_WORD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,11 @@ class Charge:
         return self.usage.input_tokens + self.usage.output_tokens
 
 
-def read_usage(written: Mapping[str, object] | None) -> tuple[Usage, str]:
-    """Usage and its source from what Lua wrote; nothing where it wrote nothing.
+def read_usage(
+    written: Mapping[str, object] | None, image_variant: object = None
+) -> tuple[Usage, str]:
+    """Usage and its source from what Lua wrote; nothing where it wrote nothing. `image_variant` is
+    what the request asked for.
 
     rewrite.lua writes a first estimate as it lets a request go: no metadata, no request sent.
     Raises ValueError for a count that is not a number.
@@ -104,9 +108,18 @@ def read_usage(written: Mapping[str, object] | None) -> tuple[Usage, str]:
         number = value if isinstance(value, int | float) else 0
         return int(min(max(number, 0), LARGEST_AMOUNT))
 
-    usage = Usage(count("input_tokens"), count("output_tokens"), count("cached_input_tokens"))
+    usage = Usage(
+        **{name: count(name) for name in COUNTS},
+        service_tier=_word(written.get("service_tier")),
+        image_variant=_word(image_variant),
+    )
     source = written.get("usage_source")
     return usage, str(source) if source in (NONE, REPORTED) else ESTIMATED
+
+
+def _word(value: object) -> str:
+    """Text that a provider or a client chose, bounded: it only ever selects a price by name."""
+    return value[:_LONGEST_WORD] if isinstance(value, str) else ""
 
 
 def charge(entry: Entry) -> Charge:

@@ -11,7 +11,6 @@ from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitRespon
 
 from ratelimit_service.admission import Limited, Reservation
 from ratelimit_service.answers import Headers
-from ratelimit_service.reservation import Call, RequestSize
 from ratelimit_service.settlement import (
     NO_ALIAS,
     Entry,
@@ -19,6 +18,7 @@ from ratelimit_service.settlement import (
     UnansweredEntry,
     read_usage,
 )
+from ratelimit_service.size import Call, RequestSize
 from tollhouse import contract
 from tollhouse.decisions import ALLOWED, CODES, LEDGER_UNAVAILABLE, error_body
 from tollhouse.money import Price, Usage
@@ -33,6 +33,10 @@ _NEVER_SENT = (
     "dns_resolution_failure",
 )
 
+_TOTALS = ("input_tokens", "output_tokens")
+# A request that names none of its own is charged the usual rates.
+_USUAL_TIERS = ("none", "auto", "default", "standard", "standard_only")
+
 
 class MalformedRequest(Exception):
     """Envoy sent a descriptor that lacks a fact; the message names it."""
@@ -44,23 +48,35 @@ def call_from(request: RateLimitRequest) -> Call:
         raise MalformedRequest(f"{len(request.descriptors)} descriptors instead of one")
     facts = {entry.key: entry.value for entry in request.descriptors[0].entries}
     try:
-        asked = facts["max_tokens"]
-        size = RequestSize(
-            endpoint=facts["endpoint"],
-            text_bytes=int(facts["text_bytes"]),
-            media_parts=int(facts["media_parts"]),
-            max_tokens=None if asked == "none" else int(asked),
-            n=int(facts["n"]),
-            tools=facts["tools"] != "false",
-            prediction=facts["prediction"] != "false",
-            unbounded=None if facts["unbounded"] == "none" else facts["unbounded"],
-        )
         request_id = facts.get(contract.REQUEST_ID_DESCRIPTOR, "")
-        return Call(facts["key_id"], facts["alias"], size, request_id, facts["policy_version"])
+        return Call(
+            facts["key_id"], facts["alias"], _size(facts), request_id, facts["policy_version"]
+        )
     except KeyError as error:
         raise MalformedRequest(f"no {error.args[0]} in the descriptor") from None
     except ValueError:
         raise MalformedRequest("a number in the descriptor is malformed") from None
+
+
+def _size(facts: Mapping[str, str]) -> RequestSize:
+    asked, tier = facts["max_tokens"], facts.get("service_tier", "none")
+    return RequestSize(
+        endpoint=facts["endpoint"],
+        text_bytes=int(facts["text_bytes"]),
+        media_parts=int(facts["media_parts"]),
+        max_tokens=None if asked == "none" else int(asked),
+        n=int(facts["n"]),
+        tools=facts["tools"] != "false",
+        prediction=facts["prediction"] != "false",
+        unbounded=None if facts["unbounded"] == "none" else facts["unbounded"],
+        cache_control=facts.get("cache_control", "false") != "false",
+        service_tier="" if tier in _USUAL_TIERS else tier,
+        characters=int(facts.get("characters", "0")),
+        audio_bytes=int(facts.get("audio_bytes", "0")),
+        documents=int(facts.get("documents", "0")),
+        image_variant="" if (of := facts.get("image_variant", "none")) == "none" else of,
+        continued=facts.get("previous_response_id", "none") != "none",
+    )
 
 
 def admitted(reservation: Reservation) -> RateLimitResponse:
@@ -71,13 +87,18 @@ def admitted(reservation: Reservation) -> RateLimitResponse:
         {
             "reservation_id": reservation.id,
             "slots": list(reservation.slots),
-            "input_tokens": reservation.bound.input_tokens,
-            "output_tokens": reservation.bound.output_tokens,
+            **_reserved(reservation.bound),
             "cost_nanousd": str(reservation.cost),
             **({"degraded": True} if reservation.degraded else {}),
         }
     )
     return response
+
+
+def _reserved(bound: Usage) -> dict[str, int]:
+    """The counts that were reserved; rewrite.lua looks for the two totals always."""
+    counts = bound.counts()
+    return {name: counts[name] for name in counts if counts[name] or name in _TOTALS}
 
 
 def limited(limit: Limited) -> RateLimitResponse:
@@ -191,14 +212,27 @@ def _never_sent(logged: HTTPAccessLogEntry) -> bool:
 def _usage(metadata: Mapping[str, Any]) -> tuple[Usage, str]:
     if contract.RESPONSE not in metadata:
         return read_usage(None)
-    fields = metadata[contract.RESPONSE].fields.items()
-    return read_usage({name: getattr(value, value.WhichOneof("kind")) for name, value in fields})
+    written, request = (
+        {name: getattr(value, value.WhichOneof("kind")) for name, value in fields.items()}
+        for fields in (metadata[contract.RESPONSE].fields, _request(metadata))
+    )
+    return read_usage(written, request.get("image_variant"))
+
+
+def _request(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    return metadata[contract.REQUEST].fields if contract.REQUEST in metadata else {}
 
 
 def _price(metadata: Mapping[str, Any]) -> Price | None:
     """That of the deployment that was asked last; None where none was, or it has no price."""
     attempt = metadata[contract.ATTEMPT].fields if contract.ATTEMPT in metadata else {}
-    if "price" not in attempt:
-        return None
-    fields = attempt["price"].struct_value.fields
-    return Price.from_labels({name: value.string_value for name, value in fields.items()})
+    return Price.from_labels(_labels(attempt["price"])) if "price" in attempt else None
+
+
+def _labels(value: Any) -> dict[str, Any]:
+    """A protobuf struct of strings and structs as dicts."""
+    fields = value.struct_value.fields.items()
+    return {
+        name: _labels(each) if each.HasField("struct_value") else each.string_value
+        for name, each in fields
+    }

@@ -58,6 +58,7 @@ REQUEST_DESCRIPTORS: Final = (
     "audio_bytes",
     "documents",
     "image_variant",
+    "previous_response_id",
 )
 # Envoy's own id of the request: its HTTP connection manager replaces whatever a client sends.
 REQUEST_ID_HEADER: Final = "x-request-id"

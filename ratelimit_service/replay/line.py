@@ -59,7 +59,7 @@ def line_from_withdrawal(withdrawal: Withdrawal) -> bytes:
 def line_from_entry(entry: Entry) -> bytes:
     """The line, newline included, that `entry_from_line` reads as this entry."""
     usage = entry.usage
-    fields = {
+    fields: dict[str, Any] = {
         "key_id": entry.key_id,
         "team": entry.team,
         "project": entry.project,
@@ -73,17 +73,17 @@ def line_from_entry(entry: Entry) -> bytes:
         },
         "usage": {
             "usage_source": entry.usage_source,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cached_input_tokens": usage.cached_input_tokens,
+            **{name: count for name, count in usage.counts().items() if count},
+            **({"service_tier": usage.service_tier} if usage.service_tier else {}),
         },
+        **({"image_variant": usage.image_variant} if usage.image_variant else {}),
         **({"price": entry.price.to_labels()} if entry.price else {}),
     }
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
 def _entry(fields: Mapping[str, Any], reservation: Mapping[str, Any]) -> Entry:
-    usage, source = read_usage(fields.get("usage"))
+    usage, source = read_usage(fields.get("usage"), fields.get("image_variant"))
     return Entry(
         reservation_id=str(reservation["reservation_id"]),
         slots=tuple(map(str, reservation["slots"])),

@@ -8,7 +8,7 @@ from ratelimit_service.claims import bound, claim, every_slot
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Admitted, Claim, TakenUsage
-from ratelimit_service.reservation import RequestSize
+from ratelimit_service.size import RequestSize
 from tests.ledger.builders import FakeClock, settlement
 from tests.support.policy import write_tree
 from tollhouse.policy.compiled import Snapshot

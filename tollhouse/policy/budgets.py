@@ -86,7 +86,18 @@ def _unbounded(alias: Alias, name: str, budget: Budget | None) -> str:
 
 
 def _unbounded_defaults(alias: Alias) -> list[str]:
-    return [name for name, text in alias.defaults.items() if is_unbounded(name, json.loads(text))]
+    values = {name: json.loads(text) for name, text in alias.defaults.items()}
+    return [
+        name
+        for name, value in values.items()
+        if is_unbounded(name, value) and not (name == "service_tier" and _prices(alias, value))
+    ]
+
+
+def _prices(alias: Alias, tier: object) -> bool:
+    """Whether a service tier has a price of its own, whichever deployment answers."""
+    prices = [each.price for each in alias.deployments]
+    return all(price and tier in dict(price.service_tiers) for price in prices)
 
 
 def is_unbounded(name: str, value: object) -> bool:

@@ -7,7 +7,7 @@ exist?) is the compiler's. Values arrive from YAML already typed: numbers with a
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,11 +17,12 @@ from pydantic import (
     Field,
     InstanceOf,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from tollhouse.endpoints import Dialect, Endpoint
-from tollhouse.policy import rules
+from tollhouse.policy import price_rules, rules
 from tollhouse.policy.compiled import (
     BudgetMode,
     MaxTokensField,
@@ -139,8 +140,34 @@ SpendUsd = Annotated[
     Field(le=4_000_000),
     number_schema(minimum=0, maximum=4_000_000),
 ]
+_PRICE_SCHEMA = {"type": "number", "minimum": 0, "maximum": price_rules.DEAREST}
 PriceUsd = Annotated[
-    Decimal, BeforeValidator(rules.usd), Field(le=10_000), number_schema(minimum=0, maximum=10_000)
+    Decimal,
+    BeforeValidator(rules.usd),
+    Field(le=price_rules.DEAREST),
+    WithJsonSchema(_PRICE_SCHEMA),
+]
+TierName = Annotated[
+    str,
+    AfterValidator(price_rules.tier_name),
+    text_schema(price_rules.TIER_PATTERN, "flex", "priority"),
+]
+ImagePrices = Annotated[
+    dict[Annotated[str, AfterValidator(price_rules.image_variant)], PriceUsd],
+    BeforeValidator(price_rules.image_prices),
+    AfterValidator(price_rules.dearest_default),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _PRICE_SCHEMA,
+                {
+                    "type": "object",
+                    "additionalProperties": _PRICE_SCHEMA,
+                    "required": ["default"],
+                },
+            ]
+        }
+    ),
 ]
 KeyMetadata = Annotated[
     dict[Name, Metadata],
@@ -272,15 +299,70 @@ class ProvidersFile(Model):
     """Providers by name; at least one."""
 
 
-class PriceFile(Model):
-    """USD per million tokens. Cached input costs what input costs unless it is stated."""
+class RatesFile(Model):
+    """USD per million tokens of each kind."""
 
-    input_per_million: PriceUsd
-    """USD per million input tokens. Required."""
-    output_per_million: PriceUsd
-    """USD per million output tokens. Required."""
+    input_per_million: PriceUsd | None = None
+    """USD per million input tokens. Required, as is output, unless other units are charged."""
+    output_per_million: PriceUsd | None = None
+    """USD per million output tokens, reasoning included. Required as input is."""
     cached_input_per_million: PriceUsd | None = None
-    """USD per million cached input tokens; default: what input costs."""
+    """USD per million input tokens read from a prompt cache; default: what input costs."""
+    cache_write_per_million: PriceUsd | None = None
+    """USD per million input tokens written to a prompt cache; default: what input costs."""
+    cache_write_1h_per_million: PriceUsd | None = None
+    """The same where they are to be kept for an hour; default: what other cache writes cost."""
+    input_audio_per_million: PriceUsd | None = None
+    """USD per million tokens of sound sent; default: what input costs."""
+    output_audio_per_million: PriceUsd | None = None
+    """USD per million tokens of sound made; default: what output costs."""
+    input_image_per_million: PriceUsd | None = None
+    """USD per million tokens of pictures sent; default: what input costs."""
+    output_image_per_million: PriceUsd | None = None
+    """USD per million tokens of pictures made; default: what output costs."""
+
+
+class StepFile(RatesFile):
+    """Rates of a whole call that has a long input."""
+
+    above_input_tokens: Tokens
+    """The whole call costs these rates once its input has more tokens than this. Required."""
+
+
+class TierFile(RatesFile):
+    """Rates of one service tier, or the usual ones."""
+
+    long_context: Annotated[
+        list[StepFile], AfterValidator(price_rules.rising), Field(max_length=8)
+    ] = []
+    """Rates of calls with a long input; what a step does not state costs as usual. Default none."""
+
+
+class PriceFile(TierFile):
+    """What is charged for a call, in USD: the sum of all that is stated."""
+
+    service_tiers: dict[TierName, TierFile] = {}
+    """Rates of service tiers, by the name that the provider says it used; what a tier does not
+    state costs as usual. Default none."""
+    per_image: ImagePrices | None = None
+    """USD per image made: a number, or by "QUALITY SIZE" with a `default` that is the dearest."""
+    per_minute: PriceUsd | None = None
+    """USD per minute of sound listened to; default none."""
+    per_hour: PriceUsd | None = None
+    """The same per hour, for prices that are not a whole number of nano-dollars per minute."""
+    minimum_audio_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
+    """Seconds of sound that a call with any is charged at least; default 0."""
+    per_million_characters: PriceUsd | None = None
+    """USD per million characters spoken; default none."""
+    per_thousand_searches: PriceUsd | None = None
+    """USD per thousand search units of rerank; default none."""
+    per_request: PriceUsd | None = None
+    """USD per call; default none."""
+
+    @model_validator(mode="after")
+    def _says_what_is_charged(self) -> Self:
+        price_rules.charged(self.model_dump(exclude_unset=True, exclude_none=True))
+        return self
 
 
 class DeploymentFile(Model):

@@ -1,23 +1,41 @@
-"""Prices for aliases: what the policy states, else the public list that genai-prices bundles."""
+"""Prices: what the policy states, else the public list that genai-prices bundles."""
 
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from genai_prices import Usage, calc_price
-from genai_prices.types import PriceCalculation, TimeOfDateConstraint
-
-from tollhouse.money import Price, nano_per_million
-from tollhouse.policy.files import ModelFile, PriceFile, ProviderFile
-
-# Rates of the public list that a call through the gateway cannot run up: tools that are charged
-# apart, and prompt caching that a caller has to ask for in another dialect than OpenAI's.
-_OTHER_PRODUCTS = frozenset(
-    {"web_searches_kcount", "storage_searches_kcount", "cache_write_mtok", "cache_write_1h_mtok"}
+from tollhouse.endpoints import (
+    EMBEDDINGS,
+    GENERATING,
+    IMAGE_EDITS,
+    IMAGES,
+    MODERATIONS,
+    RERANK,
+    SPEECH,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+    UNCHECKED,
 )
-_TOKEN_RATES = frozenset({"input_mtok", "output_mtok", "cache_read_mtok"})
+from tollhouse.money import Price, usd_to_nano
+from tollhouse.money.rates import RATES
+from tollhouse.policy.curves import Stated, curves_of
+from tollhouse.policy.files import ModelFile, PriceFile, ProviderFile, RatesFile, TierFile
+from tollhouse.policy.public_prices import NoPublicPrice, public_price
+
+_TEXT = frozenset({"input", "output"})
+_SOUND, _PICTURES = frozenset({"per_hour"}), frozenset({"per_image"})
+# What has to be stated so that a call of an endpoint is not free: all of one of these.
+_NEEDED = {
+    **dict.fromkeys(GENERATING, (_TEXT,)),
+    **dict.fromkeys((EMBEDDINGS, MODERATIONS), (frozenset({"input"}),)),
+    **dict.fromkeys((TRANSCRIPTIONS, TRANSLATIONS), (_SOUND, _TEXT)),
+    **dict.fromkeys((IMAGES, IMAGE_EDITS), (_PICTURES, _TEXT)),
+    **dict.fromkeys(UNCHECKED, ()),
+    SPEECH: (frozenset({"per_million_characters"}), _TEXT),
+    RERANK: (frozenset({"per_thousand_searches"}), frozenset({"input"})),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,70 +47,72 @@ class Pricing:
     missing_because: str = ""
 
 
-_NOT_FLAT = Pricing(
-    missing_because="its public price is not one rate each for input, output and cached input"
-)
-
-
 def pricing_of(
     provider_name: str, provider: ProviderFile, alias: ModelFile, now: datetime
 ) -> Pricing:
-    """The price in force at `now` (an aware datetime) for one alias."""
-    if alias.price is not None:
-        return Pricing(_from_policy(alias.price), "policy")
-    return _public(provider_name, provider.base_url, alias, now)
-
-
-def _from_policy(stated: PriceFile) -> Price:
-    cached = stated.cached_input_per_million
-    return _price(
-        stated.input_per_million,
-        stated.output_per_million,
-        stated.input_per_million if cached is None else cached,
-    )
-
-
-def _price(input_usd: Decimal, output_usd: Decimal, cached_usd: Decimal) -> Price:
-    return Price(
-        input=nano_per_million(input_usd),
-        output=nano_per_million(output_usd),
-        cached_input=nano_per_million(cached_usd),
-    )
-
-
-def _public(provider_name: str, base_url: str, alias: ModelFile, now: datetime) -> Pricing:
-    found = _look_up(provider_name, base_url, alias.model or "", now)
-    if found is None:
-        return Pricing(missing_because="the public price list does not know this model")
-    conditional = found.model.prices if isinstance(found.model.prices, list) else []
-    rates = {name: rate for name, rate in vars(found.model_price).items() if rate is not None}
-    if any(isinstance(each.constraint, TimeOfDateConstraint) for each in conditional):
-        return _NOT_FLAT
-    return _flat(rates, embeddings_only=alias.endpoints == ["embeddings"])
-
-
-def _look_up(
-    provider_name: str, base_url: str, model: str, now: datetime
-) -> PriceCalculation | None:
-    """By URL, which says who bills; by name for a provider reached through another address."""
-    nothing = Usage(input_tokens=0, output_tokens=0)
-    with suppress(LookupError, ValueError):
-        return calc_price(nothing, model, provider_api_url=base_url, genai_request_timestamp=now)
-    with suppress(LookupError, ValueError):
-        return calc_price(nothing, model, provider_id=provider_name, genai_request_timestamp=now)
-    return None
-
-
-def _flat(rates: dict[str, object], *, embeddings_only: bool) -> Pricing:
-    """One rate each for input, output and cached input, or nothing: a budget needs certainty."""
-    plain = {name: rate for name, rate in rates.items() if isinstance(rate, Decimal)}
-    if plain.keys() != rates.keys() or not rates.keys() <= _TOKEN_RATES | _OTHER_PRODUCTS:
-        return _NOT_FLAT
-    if embeddings_only:
-        plain.setdefault("output_mtok", Decimal(0))
+    """The price in force at `now` (an aware datetime) for one alias with one deployment."""
     try:
-        given, output = plain["input_mtok"], plain["output_mtok"]
-        price = _price(given, output, plain.get("cache_read_mtok", given))
-    except (KeyError, ValueError):
-        return _NOT_FLAT
-    return Pricing(price, "genai-prices")
+        if alias.price is not None:
+            return _pricing(_stated(alias.price), "policy", alias.endpoints or ())
+        listed = public_price(provider_name, provider.base_url, alias.model or "", now)
+        return _pricing(listed, "genai-prices", alias.endpoints or ())
+    except NoPublicPrice as error:
+        return Pricing(missing_because=str(error))
+    except ValueError:
+        return Pricing(missing_because="its price is finer than a nano-dollar")
+
+
+def _pricing(
+    stated: Stated, source: Literal["policy", "genai-prices"], endpoints: Iterable[str]
+) -> Pricing:
+    unpriced = _unpriced(stated, endpoints)
+    if unpriced:
+        whose = "its price" if source == "policy" else "its public price"
+        return Pricing(missing_because=f"{whose} has nothing that a call of {unpriced} is charged")
+    return Pricing(stated.price(), source)
+
+
+def _unpriced(stated: Stated, endpoints: Iterable[str]) -> str | None:
+    """An endpoint whose calls would be free, None where there is none."""
+    known = stated.usual.keys() | stated.units.keys()
+    if "per_request" in known:
+        return None
+    return next(
+        (each for each in sorted(endpoints) if not any(need <= known for need in _NEEDED[each])),
+        None,
+    )
+
+
+def _stated(file: PriceFile) -> Stated:
+    return Stated(
+        usual=_curves(file),
+        tiers={tier: _curves(own) for tier, own in file.service_tiers.items()},
+        units=dict(_units(file)),
+    )
+
+
+def _curves(file: TierFile) -> dict[str, dict[int, Decimal | None]]:
+    steps = [(each.above_input_tokens, _rates(each)) for each in file.long_context]
+    return curves_of(_rates(file), steps)
+
+
+def _rates(file: RatesFile) -> dict[str, Decimal]:
+    stated = {rate: getattr(file, f"{rate}_per_million") for rate in RATES}
+    return {rate: usd for rate, usd in stated.items() if usd is not None}
+
+
+def _units(file: PriceFile) -> Iterable[tuple[str, object]]:
+    """The fields of `Price` for what is stated."""
+    if file.per_image is not None:
+        yield (
+            "per_image",
+            tuple(sorted((of, usd_to_nano(usd)) for of, usd in file.per_image.items())),
+        )
+    if file.per_minute is not None:
+        yield "per_hour", usd_to_nano(file.per_minute) * 60
+    for unit in ("per_hour", "per_million_characters", "per_thousand_searches", "per_request"):
+        usd = getattr(file, unit)
+        if usd is not None:
+            yield unit, usd_to_nano(usd)
+    if file.minimum_audio_seconds:
+        yield "minimum_audio_milliseconds", file.minimum_audio_seconds * 1000

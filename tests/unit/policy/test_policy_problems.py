@@ -76,8 +76,77 @@ TYPES = [
     Bad(
         "models",
         ALIAS + "    price: {input_per_million: 1, output_per_million: 1, cached: 1}\n",
-        "models.yaml:5:58: unknown field 'cached'; known: cached_input_per_million,"
-        " input_per_million, output_per_million",
+        "models.yaml:5:58: unknown field 'cached'; known: cache_write_1h_per_million,"
+        " cache_write_per_million, cached_input_per_million, input_audio_per_million,"
+        " input_image_per_million, input_per_million, long_context, minimum_audio_seconds,"
+        " output_audio_per_million, output_image_per_million, output_per_million, per_hour"
+        " and 6 more",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {input_per_million: 1}\n",
+        "models.yaml:5:12: 'price' needs input_per_million and output_per_million, or another unit"
+        " alone: per_image, per_minute, per_hour, per_million_characters, per_thousand_searches,"
+        " per_request",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_minute: 1, per_hour: 60}\n",
+        "models.yaml:5:12: 'price' has per_minute and per_hour: write one of them",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_image: 1, minimum_audio_seconds: 10}\n",
+        "models.yaml:5:12: 'price' has minimum_audio_seconds: it needs per_minute or per_hour",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_image: {hd 1024x1024: 1}}\n",
+        "models.yaml:5:24: 'per_image' needs a default, for all variants that it does not name",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_image: {default: 1, hd 1024x1024: 1.5}}\n",
+        "models.yaml:5:24: 'per_image' has a default that is not the dearest: it bounds what a"
+        " call can cost",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_image: {default: 1, hd: 1}}\n",
+        'models.yaml:5:37: \'hd\' must be "QUALITY SIZE" as in "hd 1024x1792", or default',
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_image: {default: -1}}\n",
+        "models.yaml:5:34: 'default' must be USD, 0 or more, with at most nine decimals",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_image: cheap}\n",
+        "models.yaml:5:24: 'per_image' must be a number, or a mapping of \"QUALITY SIZE\" and"
+        " default to numbers",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_image: 10001}\n",
+        "models.yaml:5:24: 'per_image' must be at most 10000",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_request: 1, long_context: [{input_per_million: 1}]}\n",
+        "models.yaml:5:44: the field 'above_input_tokens' is missing",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_request: 1, long_context: [{above_input_tokens: 2},"
+        " {above_input_tokens: 2}]}\n",
+        "models.yaml:5:43: 'long_context' must have rising above_input_tokens",
+    ),
+    Bad(
+        "models",
+        ALIAS + "    price: {per_request: 1, service_tiers: {default: {}}}\n",
+        "models.yaml:5:45: 'default' must be a tier as providers name it, such as flex or priority;"
+        " the rates of the standard tier are those beside service_tiers",
     ),
     Bad(
         "org",

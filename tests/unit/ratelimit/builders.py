@@ -18,8 +18,8 @@ from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.periods import periods_at
 from ratelimit_service.ledger.types import Claim, Slot
-from ratelimit_service.reservation import RequestSize
 from ratelimit_service.settlement import REPORTED, Entry
+from ratelimit_service.size import RequestSize
 from tests.ledger.builders import FakeClock
 from tests.support.policy import KEY_ID, SHA256, write_tree
 from tollhouse import contract, endpoints
@@ -179,7 +179,8 @@ def logged(
     *,
     reservation: Mapping[str, Any] | None = RESERVATION,
     response: Mapping[str, Any] | None = RESPONSE,
-    price: Mapping[str, str] | None = PRICE_LABELS,
+    request: Mapping[str, Any] | None = None,
+    price: Mapping[str, Any] | None = PRICE_LABELS,
     flags: Iterable[str] = (),
     decision: str = "allowed",
     granted: bool = True,
@@ -191,11 +192,16 @@ def logged(
     grant: dict[str, Any] = {"key_id": KEY_ID, "team": "web", "project": "site"}
     if alias is not None:
         grant["alias"] = alias
-    if price is not None:
-        grant["price"] = dict(price)
     if granted:
         spaces[contract.GRANT].update(grant)
-    for name, fields in ((contract.RESERVATION, reservation), (contract.RESPONSE, response)):
+    if granted and price is not None:
+        spaces[contract.ATTEMPT].update({"provider": "openai", "price": dict(price)})
+    written = (
+        (contract.REQUEST, request),
+        (contract.RESERVATION, reservation),
+        (contract.RESPONSE, response),
+    )
+    for name, fields in written:
         if fields is not None:
             spaces[name].update(dict(fields))
     for flag in flags:

@@ -9,7 +9,7 @@ import pytest
 
 from ratelimit_service.claims import bound, scope_name
 from ratelimit_service.ledger.types import LARGEST_AMOUNT, ScopeClaim, Slot, UsageRow
-from ratelimit_service.reservation import RequestSize
+from ratelimit_service.size import RequestSize
 from tests.unit.ratelimit.builders import KEY_ID, REQUEST_ID, claim_of, size, snapshot_of
 from tollhouse import endpoints
 from tollhouse.money import Usage
@@ -99,7 +99,8 @@ def test_envoys_request_id_and_what_the_org_says_of_leases_and_months_go_with_th
 
 def test_an_alias_without_a_price_claims_tokens_and_no_money(tmp_path: Path) -> None:
     snapshot = snapshot_of(tmp_path)
-    unpriced = replace(snapshot.aliases["small"], price=None)
+    small = snapshot.aliases["small"]
+    unpriced = replace(small, deployments=(replace(small.first, price=None),))
     asked = claim_of(snapshot, size(50, max_tokens=5), unpriced)
     assert (asked.tokens, asked.cost) == (55, 0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit_service.policies import Policies, UnknownGrant
-from ratelimit_service.reservation import Call
+from ratelimit_service.size import Call
 from tests.unit.ratelimit.builders import KEY_ID, size, write_policy
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.source import PolicyDirectory

@@ -22,7 +22,7 @@ from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import Slot, Withdrawal
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.replica import Replica
-from ratelimit_service.reservation import Call
+from ratelimit_service.size import Call
 from tests.ledger.builders import FakeClock
 from tests.support.redis import RedisProcess
 from tests.unit.ratelimit.builders import (

@@ -12,12 +12,10 @@ from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given
-from hypothesis import strategies as st
 
 from ratelimit_service.admission import Limited, Reservation
 from ratelimit_service.answers import Refusal
 from ratelimit_service.ledger.types import LARGEST_AMOUNT
-from ratelimit_service.reservation import Call, RequestSize
 from ratelimit_service.settlement import (
     ESTIMATED,
     NONE,
@@ -26,6 +24,7 @@ from ratelimit_service.settlement import (
     RefusedEntry,
     UnansweredEntry,
 )
+from ratelimit_service.size import Call, RequestSize
 from ratelimit_service.transport import (
     MalformedRequest,
     admitted,
@@ -34,6 +33,7 @@ from ratelimit_service.transport import (
     first_byte_of,
     limited,
 )
+from tests.support.prices import prices
 from tests.unit.ratelimit.builders import (
     IN_TEAM,
     PRICE,
@@ -43,7 +43,7 @@ from tests.unit.ratelimit.builders import (
     rate_limit_request,
 )
 from tollhouse import contract
-from tollhouse.money import Price, Usage
+from tollhouse.money import COUNTS, Price, Usage
 
 FACTS = {
     "key_id": "web-1",
@@ -348,7 +348,16 @@ def test_a_count_that_is_not_a_number_cannot_be_settled() -> None:
         entry_of(response={"input_tokens": float("nan")})
 
 
-@given(st.builds(Price, *[st.integers(0, 10**15)] * 3))
+def test_every_count_of_a_call_is_read() -> None:
+    written = {name: place for place, name in enumerate(COUNTS, start=1)}
+    tier = {"usage_source": "reported", "service_tier": "flex"}
+    request = {"image_variant": "hd 1024x1024"}
+    usage = entry_from(logged(response={**written, **tier}, request=request))
+    assert isinstance(usage, Entry)
+    assert usage.usage == Usage(**written, service_tier="flex", image_variant="hd 1024x1024")
+
+
+@given(prices)
 def test_a_price_survives_the_access_log(price: Price) -> None:
     assert entry_of(price=price.to_labels()).price == price
 

@@ -14,13 +14,9 @@ from hypothesis import strategies as st
 
 from authz_service.transport import Answers
 from authz_service.verdicts import Granted
-from ratelimit_service.reservation import (
-    NotCovered,
-    RequestSize,
-    not_covered,
-    output_limit,
-    worst_case,
-)
+from ratelimit_service.coverage import NotCovered, not_covered
+from ratelimit_service.reservation import output_limit, worst_case
+from ratelimit_service.size import RequestSize
 from tests.lua.modules import Modules
 from tests.unit.ratelimit.builders import KEY_ID, size, snapshot_of
 from tollhouse import endpoints
@@ -43,20 +39,18 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 
 def narrowed(snapshot: Snapshot, limit: int | None, default: int, field: str) -> Snapshot:
-    alias = replace(
-        snapshot.aliases["small"],
-        max_output_tokens=limit,
-        max_tokens_field=field,  # type: ignore[arg-type]
-    )
+    small = snapshot.aliases["small"]
+    only = replace(small.first, max_tokens_field=field)  # type: ignore[arg-type]
+    alias = replace(small, max_output_tokens=limit, deployments=(only,))
     org = replace(snapshot.org, default_max_output_tokens=default)
     return replace(snapshot, org=org, aliases={"small": alias})
 
 
 def granted_rules(snapshot: Snapshot) -> dict[str, Any]:
     """The rules by which authz_service has the body rewritten."""
-    granted = Granted(snapshot.keys[KEY_ID], snapshot.aliases["small"])
+    granted = Granted(snapshot.keys[KEY_ID], snapshot.aliases["small"], endpoints.CHAT)
     response = CheckResponse.FromString(Answers(snapshot).serialize(granted))
-    rules: dict[str, Any] = MessageToDict(response.dynamic_metadata)["rewrite"]
+    rules: dict[str, Any] = MessageToDict(response.dynamic_metadata)["attempts"][0]
     return rules
 
 
@@ -255,12 +249,12 @@ def test_a_parameter_without_a_bound_is_refused_under_a_hard_budget_only() -> No
         return [Scope(level, "web", each, None) for level, each in zip(levels, limits, strict=True)]
 
     counted = Limits(requests_per_minute=1, tokens_per_day=1)
-    assert not_covered(SEARCH, scopes(Limits(), counted)) is None
-    assert not_covered(SEARCH, scopes(SOFT, SOFT)) is None
-    assert not_covered(size(), scopes(HARD, HARD)) is None
+    assert not_covered(SEARCH, [], scopes(Limits(), counted)) is None
+    assert not_covered(SEARCH, [], scopes(SOFT, SOFT)) is None
+    assert not_covered(size(), [], scopes(HARD, HARD)) is None
     for hard in ("daily", "weekly", "monthly"):
         limit = Limits(**{f"{hard}_spend_nanousd": 0})
-        found = not_covered(SEARCH, scopes(SOFT, limit))
+        found = not_covered(SEARCH, [], scopes(SOFT, limit))
         assert found == NotCovered("web_search_options", Scope("team", "web", limit, None))
 
 
@@ -276,7 +270,7 @@ def test_a_parameter_without_a_bound_is_refused_under_a_hard_budget_only() -> No
 def test_a_refused_parameter_is_named_with_the_budget_and_what_to_do(
     scope: Scope, asks: str
 ) -> None:
-    found = not_covered(SEARCH, [scope])
+    found = not_covered(SEARCH, [], [scope])
     assert found is not None
     assert found.message.startswith("`web_search_options` can cost more than the tokens")
     assert asks in found.message
