@@ -19,7 +19,6 @@ from tollhouse.simulator.reply import HTML, Header, Reply, as_json
 from tollhouse.simulator.settings import DEFAULT_MODELS, ProviderSettings
 from tollhouse.simulator.store import Store
 
-
 # Since its API version 2026-10-21 Anthropic's SDKs send the key as a bearer token:
 # platform.claude.com/docs/en/api/migration-2026-10-21
 _ANTHROPIC_KEY = ("x-api-key", "authorization")

@@ -13,7 +13,6 @@ from tollhouse.simulator.directives import MAX_TOKENS
 from tollhouse.simulator.errors import ApiError
 from tollhouse.simulator.generation import Schema, Tool
 
-
 _NO_SAMPLING = "2026-10-21"
 
 
