@@ -220,7 +220,8 @@ def _groups(attempts: Iterable[Attempt]) -> list[dict[str, Any]]:
 
 
 def _cluster(attempt: Attempt) -> str:
-    return f"provider.{attempt.deployment.provider}"
+    # Passed over while it cools down: there is another one to ask.
+    return f"provider.{attempt.deployment.provider}.pool"
 
 
 def _notes(key: Key, alias: Alias, *, is_previous: bool) -> dict[str, str]:
