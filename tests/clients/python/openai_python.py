@@ -356,7 +356,7 @@ def transcribe():
 
 def translate():
     sound = ("hello.wav", _wave(seconds=2))
-    answer = _client().audio.translations.create(model="translate", file=sound)
+    answer = _client().audio.translations.create(model="transcribe", file=sound)
     return {"text": answer.text}
 
 
