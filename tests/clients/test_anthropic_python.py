@@ -140,7 +140,7 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("kind", "status", "error_type", "code", "asked"), REFUSED, ids=[r[3] for r in REFUSED]
 )
-def test_a_refusal_is_the_sdks_own_exception_in_anthropics_shape(
+def test_a_refusal_is_the_sdks_own_exception_in_anthropics_shape(  # noqa: PLR0917
     client: Client, kind: str, status: int, error_type: str, code: str, asked: dict[str, str]
 ) -> None:
     outcome = client.run("error", **asked)
