@@ -9,6 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Its age against pyproject.toml and constraints.txt says whether the environment is current.
 INSTALLED := $(VENV)/.installed
+# The SDKs of tests/clients: their dependencies are not ours, so they have environments of their own.
+CLIENTS := tests/clients
+CLIENTS_PYTHON := $(CLIENTS)/.venv/.installed
+CLIENTS_NODE := $(CLIENTS)/node/node_modules/.installed
 # What docker-compose.yml renders with, so that the example reads as it runs there.
 EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.1:9901 \
 	--authz unix:/run/tollhouse/authz.sock --ratelimit unix:/run/tollhouse/ratelimit.sock \
@@ -18,7 +22,7 @@ EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.
 
 EXAMPLE_DIR ?= envoy/example
 
-.PHONY: help up install test lint check schema screenshots bench bench-policy bench-audit example clean
+.PHONY: help up install clients test lint check schema screenshots bench bench-policy bench-audit example clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -42,7 +46,22 @@ $(INSTALLED): pyproject.toml constraints.txt
 		-c constraints.txt -e '.[dev]'
 	@touch $@
 
-test: install  ## All tests, through the real Envoy and the real Redis
+clients: $(CLIENTS_PYTHON) $(CLIENTS_NODE)  ## Install the SDKs that tests/clients drives
+
+$(CLIENTS_PYTHON): $(CLIENTS)/requirements.txt | install
+	@echo "the Python clients, into $(CLIENTS)/.venv (some minutes the first time)"
+	@test -x $(@D)/bin/python || "$(PYTHON)" -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check \
+		--no-deps -r $<
+	@touch $@
+
+# Without npm the tests of the Node.js clients are skipped; in CI, they fail.
+$(CLIENTS_NODE): $(CLIENTS)/node/package.json $(CLIENTS)/node/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing (Debian: apt install nodejs npm):" \
+		"the Node.js clients are not installed" >&2; exit 0; }; \
+	npm ci --prefix $(CLIENTS)/node --silent --no-audit --no-fund && touch $@
+
+test: install clients  ## All tests, through the real Envoy and the real Redis
 	@$(BIN)/pytest
 
 lint: install  ## Style, types, and which module may import which
@@ -76,5 +95,5 @@ example: install  ## Render envoy/example again, from policies/
 	@rm -r $(EXAMPLE_DIR)/lua
 
 clean:  ## Remove the environment, caches and the run directory
-	rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS)/.venv $(CLIENTS)/node/node_modules .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
