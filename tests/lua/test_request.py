@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -188,7 +187,9 @@ def test_an_unchecked_endpoint_tells_all_facts_and_its_body_is_not_read(
     envoy: httpx.Client, name: str, method: str
 ) -> None:
     path = f"/v1/{name}/x"
-    answer = envoy.request(method, f"{path}?model=a", content=b'{"model":' if method != "GET" else b"")
+    answer = envoy.request(
+        method, f"{path}?model=a", content=b'{"model":' if method != "GET" else b""
+    )
     assert facts_of(answer) == MISSING | {"path": path, "endpoint": name}
 
 
@@ -228,9 +229,7 @@ def test_what_is_wrong_with_a_body_is_told_and_nothing_is_refused_here(
         ("audio/translations", twice, CONTENT_TYPE),
         ("responses", b'{"model":"a","model":"b"}', "application/json"),
     ):
-        answer = envoy.post(
-            f"/v1/{endpoint}", content=body, headers={"content-type": content_type}
-        )
+        answer = envoy.post(f"/v1/{endpoint}", content=body, headers={"content-type": content_type})
         told = facts_of(answer)
         assert (told["error"], told["endpoint"]) == ("ambiguous_body", endpoint)
         assert "model" not in told
@@ -243,7 +242,10 @@ def test_a_call_without_a_key_or_with_another_method_is_not_read(envoy: httpx.Cl
     finally:
         envoy.headers["authorization"] = "Bearer x"
     assert facts_of(stranger) == {"path": "/v1/responses", "endpoint": "responses"}
-    assert facts_of(envoy.get("/v1/responses")) == {"path": "/v1/responses", "endpoint": "responses"}
+    assert facts_of(envoy.get("/v1/responses")) == {
+        "path": "/v1/responses",
+        "endpoint": "responses",
+    }
     assert facts_of(envoy.get("/v1/chat"))["endpoint"] == "none"
 
 

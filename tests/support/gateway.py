@@ -80,7 +80,9 @@ class Gateway:
         self.up = up
         self.endpoint: str = up["endpoint"]
         self.http = httpx.Client(base_url=self.endpoint, timeout=30, trust_env=False)
-        self._simulator = httpx.Client(base_url=up["simulator"] or "http://127.0.0.1:9", timeout=10, trust_env=False)
+        self._simulator = httpx.Client(
+            base_url=up["simulator"] or "http://127.0.0.1:9", timeout=10, trust_env=False
+        )
 
     def client(self, key_name: str, **options: Any) -> openai.OpenAI:
         """The real SDK, as an application would make it (without its automatic retries)."""
