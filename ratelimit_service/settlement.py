@@ -6,9 +6,9 @@ counted of the bytes that passed (`estimated`: a client left, a provider said no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast, get_args
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast, get_args
 
 from ratelimit_service.ledger.types import (
     COUNTED_ONLY,
@@ -37,7 +37,8 @@ class Entry:
     `slots` are the places that hold its reservation, as `format_slot` writes them.
     `usage_source` is one of the three above. `price` is the one in force at admission, None for an
     unpriced alias. `reached_provider` is False when Envoy never had a connection to it; `failed`:
-    the caller got an error all the same. `reserved_cost` is nano-dollars.
+    the caller got an error all the same. `reserved_cost` is nano-dollars, and so is `silent_cost`:
+    what deployments may bill that were asked before and did not answer.
     """
 
     reservation_id: str
@@ -52,6 +53,7 @@ class Entry:
     reached_provider: bool
     failed: bool = False
     reserved_cost: int = 0
+    silent_cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,9 @@ class Charge:
 
 
 def read_usage(
-    written: Mapping[str, object] | None, image_variant: object = None
+    written: Mapping[str, object] | None,
 ) -> tuple[Usage, str]:
-    """Usage and its source from what Lua wrote; nothing where it wrote nothing. `image_variant` is
-    what the request asked for.
+    """Usage and its source from what Lua wrote; nothing where it wrote nothing.
 
     rewrite.lua writes a first estimate as it lets a request go: no metadata, no request sent.
     Raises ValueError for a count that is not a number.
@@ -111,7 +112,7 @@ def read_usage(
     usage = Usage(
         **{name: count(name) for name in COUNTS},
         service_tier=_word(written.get("service_tier")),
-        image_variant=_word(image_variant),
+        image_variant=_word(written.get("image_variant")),
     )
     source = written.get("usage_source")
     return usage, str(source) if source in (NONE, REPORTED) else ESTIMATED
@@ -122,8 +123,31 @@ def _word(value: object) -> str:
     return value[:_LONGEST_WORD] if isinstance(value, str) else ""
 
 
+def silent_cost(tried: Iterable[Mapping[str, Any]]) -> int:
+    """Nano-dollars that deployments may bill which were asked, were at work all their time, and did
+    not begin to answer. rewrite.lua says of each what it had estimated of it.
+
+    Raises ValueError for a price or a count that is malformed.
+    """
+    silent = [each["silent"] for each in tried if "silent" in each]
+    return sum(
+        Price.from_labels(each["price"]).cost(read_usage(each.get("usage"))[0])
+        for each in silent
+        if "price" in each
+    )
+
+
 def charge(entry: Entry) -> Charge:
-    """What the request really took; nothing when the provider never got it."""
+    """What the request really took: what the deployment that answered did, and what silent ones
+    before it may have. The latter is a guess, and never takes more than is left of what was
+    reserved."""
+    answered = _answered(entry)
+    left = max(entry.reserved_cost - answered.cost, 0)
+    return replace(answered, cost=answered.cost + min(entry.silent_cost, left))
+
+
+def _answered(entry: Entry) -> Charge:
+    """Nothing when the provider never got it."""
     if not entry.reached_provider or entry.usage_source == NONE:
         return Charge(Usage(0, 0), 0, NONE)
     cost = entry.price.cost(entry.usage) if entry.price else 0

@@ -17,6 +17,7 @@ from ratelimit_service.settlement import (
     RefusedEntry,
     UnansweredEntry,
     read_usage,
+    silent_cost,
 )
 from ratelimit_service.size import Call, RequestSize
 from tollhouse import contract
@@ -147,10 +148,11 @@ def entry_from(logged: HTTPAccessLogEntry) -> Entry | RefusedEntry | UnansweredE
         alias=grant["alias"].string_value,
         usage=usage,
         usage_source=source,
-        price=_price(metadata),
+        price=_price(_attempt(metadata)),
         reached_provider=not _never_sent(logged),
         failed=_decision(logged) not in ("", ALLOWED),
         reserved_cost=int(reservation["cost_nanousd"].string_value),
+        silent_cost=_silent_cost(_attempt(metadata)),
     )
 
 
@@ -212,27 +214,30 @@ def _never_sent(logged: HTTPAccessLogEntry) -> bool:
 def _usage(metadata: Mapping[str, Any]) -> tuple[Usage, str]:
     if contract.RESPONSE not in metadata:
         return read_usage(None)
-    written, request = (
-        {name: getattr(value, value.WhichOneof("kind")) for name, value in fields.items()}
-        for fields in (metadata[contract.RESPONSE].fields, _request(metadata))
-    )
-    return read_usage(written, request.get("image_variant"))
+    fields = metadata[contract.RESPONSE].fields.items()
+    return read_usage({name: getattr(value, value.WhichOneof("kind")) for name, value in fields})
 
 
-def _request(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    return metadata[contract.REQUEST].fields if contract.REQUEST in metadata else {}
+def _attempt(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    return metadata[contract.ATTEMPT].fields if contract.ATTEMPT in metadata else {}
 
 
-def _price(metadata: Mapping[str, Any]) -> Price | None:
+def _price(attempt: Mapping[str, Any]) -> Price | None:
     """That of the deployment that was asked last; None where none was, or it has no price."""
-    attempt = metadata[contract.ATTEMPT].fields if contract.ATTEMPT in metadata else {}
-    return Price.from_labels(_labels(attempt["price"])) if "price" in attempt else None
+    return Price.from_labels(_plain(attempt["price"])) if "price" in attempt else None
 
 
-def _labels(value: Any) -> dict[str, Any]:
-    """A protobuf struct of strings and structs as dicts."""
-    fields = value.struct_value.fields.items()
-    return {
-        name: _labels(each) if each.HasField("struct_value") else each.string_value
-        for name, each in fields
-    }
+def _silent_cost(attempt: Mapping[str, Any]) -> int:
+    tried = attempt["tried"].list_value.values if "tried" in attempt else ()
+    # One that is alone has answered, or is the one that is charged.
+    return silent_cost([_plain(each) for each in tried]) if len(tried) > 1 else 0
+
+
+def _plain(value: Any) -> Any:
+    """A protobuf Value as what JSON would make of it."""
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return {name: _plain(each) for name, each in value.struct_value.fields.items()}
+    if kind == "list_value":
+        return [_plain(each) for each in value.list_value.values]
+    return None if kind == "null_value" else getattr(value, kind)

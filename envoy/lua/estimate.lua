@@ -125,6 +125,7 @@ function M.first(request, reservation)
     input_tokens = input_of(request, reserved, most_input),
     output_tokens = output_of(request, most_output),
   }
+  if endpoint:find("^images/") then counts.image_variant = request["image_variant"] end
   add_parts(counts, reserved)
   for name, value in pairs(units(request)) do
     if value > 0 then counts[name] = min(value, reserved[name] or huge) end

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ratelimit_service.ledger.types import Withdrawal
-from ratelimit_service.settlement import Entry, parse_slot, read_usage
+from ratelimit_service.settlement import Entry, parse_slot, read_usage, silent_cost
 from tollhouse.decisions import ALLOWED, PROVIDER_ERROR
 from tollhouse.money import Price
 
@@ -75,15 +75,16 @@ def line_from_entry(entry: Entry) -> bytes:
             "usage_source": entry.usage_source,
             **{name: count for name, count in usage.counts().items() if count},
             **({"service_tier": usage.service_tier} if usage.service_tier else {}),
+            **({"image_variant": usage.image_variant} if usage.image_variant else {}),
         },
-        **({"image_variant": usage.image_variant} if usage.image_variant else {}),
+        **({"silent_cost_nanousd": str(entry.silent_cost)} if entry.silent_cost else {}),
         **({"price": entry.price.to_labels()} if entry.price else {}),
     }
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
 def _entry(fields: Mapping[str, Any], reservation: Mapping[str, Any]) -> Entry:
-    usage, source = read_usage(fields.get("usage"), fields.get("image_variant"))
+    usage, source = read_usage(fields.get("usage"))
     return Entry(
         reservation_id=str(reservation["reservation_id"]),
         slots=tuple(map(str, reservation["slots"])),
@@ -97,4 +98,11 @@ def _entry(fields: Mapping[str, Any], reservation: Mapping[str, Any]) -> Entry:
         reached_provider=_NEVER_SENT.isdisjoint(str(fields["flags"]).split(",")),
         failed=fields.get("decision", ALLOWED) != ALLOWED,
         reserved_cost=int(reservation["cost_nanousd"]),
+        silent_cost=_silent_cost(fields),
     )
+
+
+def _silent_cost(fields: Mapping[str, Any]) -> int:
+    if "silent_cost_nanousd" in fields:
+        return int(fields["silent_cost_nanousd"])
+    return silent_cost(fields.get("tried", ()))

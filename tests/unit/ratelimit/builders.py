@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -181,6 +181,7 @@ def logged(
     response: Mapping[str, Any] | None = RESPONSE,
     request: Mapping[str, Any] | None = None,
     price: Mapping[str, Any] | None = PRICE_LABELS,
+    tried: Sequence[Mapping[str, Any]] = ({"provider": "openai", "status": "200"},),
     flags: Iterable[str] = (),
     decision: str = "allowed",
     granted: bool = True,
@@ -195,7 +196,8 @@ def logged(
     if granted:
         spaces[contract.GRANT].update(grant)
     if granted and price is not None:
-        spaces[contract.ATTEMPT].update({"provider": "openai", "price": dict(price)})
+        told = {"provider": "openai", "price": dict(price), "tried": [*tried]}
+        spaces[contract.ATTEMPT].update(told)
     written = (
         (contract.REQUEST, request),
         (contract.RESERVATION, reservation),

@@ -350,9 +350,8 @@ def test_a_count_that_is_not_a_number_cannot_be_settled() -> None:
 
 def test_every_count_of_a_call_is_read() -> None:
     written = {name: place for place, name in enumerate(COUNTS, start=1)}
-    tier = {"usage_source": "reported", "service_tier": "flex"}
-    request = {"image_variant": "hd 1024x1024"}
-    usage = entry_from(logged(response={**written, **tier}, request=request))
+    words = {"service_tier": "flex", "image_variant": "hd 1024x1024"}
+    usage = entry_from(logged(response={**written, **words, "usage_source": "reported"}))
     assert isinstance(usage, Entry)
     assert usage.usage == Usage(**written, service_tier="flex", image_variant="hd 1024x1024")
 
