@@ -65,6 +65,10 @@ def up(  # noqa: PLR0913, PLR0917 - one option each
     ] = None,
     tls_cert: Annotated[Optional[Path], typer.Option(help="Serve TLS: chain, PEM.")] = None,  # noqa: UP045
     tls_key: Annotated[Optional[Path], typer.Option(help="Its private key.")] = None,  # noqa: UP045
+    simulate: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="NAME", help="Play this provider, too, or all of them; repeatable."),
+    ] = None,
     record: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Run the whole gateway on this machine: Redis, both services, Envoy.
@@ -77,7 +81,10 @@ def up(  # noqa: PLR0913, PLR0917 - one option each
 
     if (tls_cert is None) != (tls_key is None):
         fail(INCOMPLETE_TLS)
-    settings = UpSettings(policies, port, run_dir, redis_url, tls_cert, tls_key, record)
+    settings = UpSettings(
+        *(policies, port, run_dir, redis_url, tls_cert, tls_key, record),
+        simulate=tuple(simulate or ()),
+    )
     raise typer.Exit(run_up(settings, out, err))
 
 

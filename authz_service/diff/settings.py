@@ -160,11 +160,12 @@ def _shown(value: Any) -> str:
         (Price, _price),
         (Secret, lambda secret: f"{secret.kind}:{secret.location}"),
         (Mapping, lambda pairs: ", ".join(f"{k}: {v}" for k, v in pairs.items()) or "none"),
+        (tuple, ", ".join),
         (frozenset, lambda names: ", ".join(f"/v1/{name}" for name in sorted(names))),
         (int, lambda number: f"{number:,}"),
         (float, lambda number: f"{number:g}"),
     ]
-    if value is None or value == "":
+    if value is None or value in ("", ()):
         return "none"
     return next((words(value) for kind, words in shown if isinstance(value, kind)), str(value))
 

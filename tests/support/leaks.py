@@ -22,19 +22,19 @@ _FORBIDDEN = {
 }
 # Where `tollhouse up` gives its user the published keys and token of the example policies.
 _MAY_SHOW_DEMO_KEYS = {"up.json", "up.log"}
-_SIMULATOR_KEY = "simulator.key"
+_SIMULATOR_KEYS = ("simulator.key", "simulator-keys/*")
 
 
 def leaks(run_dir: Path) -> Iterator[str]:
     """One sentence per leak in the files under `run_dir`; it does not repeat what leaked."""
-    key_file = run_dir / _SIMULATOR_KEY
-    secret = key_file.read_bytes().strip() if key_file.exists() else None
+    key_files = {path for pattern in _SIMULATOR_KEYS for path in run_dir.glob(pattern)}
+    secrets = {line for path in key_files for line in path.read_bytes().split()}
     for path in sorted(one for one in run_dir.rglob("*") if one.is_file()):
         content = _without_demo_keys(path)
         for what, pattern in _FORBIDDEN.items():
             if pattern.search(content):
                 yield f"{what} is in {path}"
-        if secret and path != key_file and secret in content:
+        if path not in key_files and any(secret in content for secret in secrets):
             yield f"the provider's key is in {path}"
 
 

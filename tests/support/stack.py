@@ -43,7 +43,9 @@ class Stack:
         self.access_log = self._run.access_log
         for folder in (self._run.root, self._run.logs, self._run.redis):
             folder.mkdir(parents=True, exist_ok=True)
-        simulated.new_key(self._run.simulator_key)
+        self._stand_ins = simulated.StandIns(self._run.simulator_key, self._run.simulator_keys)
+        self._played = simulated.chosen(load_snapshot(policies).providers)
+        self._simulator_options = self._stand_ins.begin(self._played)
 
     def start(self, part: str) -> None:
         """Run a part, and return when it is ready."""
@@ -112,8 +114,8 @@ class Stack:
             config = self._run.envoy / "envoy.yaml"
             return envoy.command(config, self._run.envoy_admin, concurrency=2)
         if part == "simulator":
-            key = ("--key-file", str(self._run.simulator_key))
-            return [*_python("tollhouse.simulator"), "--port", "0", "--record", *key, *ready]
+            options = ("--port", "0", "--record", *self._simulator_options)
+            return [*_python("tollhouse.simulator"), *options, *ready]
         state = ("--state-dir", str(self._run.ratelimit_state))
         counting = ("--redis-url", self.redis.url, *state)
         name = part.removesuffix("_service")
@@ -134,9 +136,7 @@ class Stack:
             listen=Address("127.0.0.1", self.port),
             admin=Address("127.0.0.1", 0),
         )
-        providers = snapshot.providers.values()
-        url, key = self._url("simulator"), self._run.simulator_key
-        settings.simulated.update(simulated.stand_ins(providers, url, key))
+        settings.simulated.update(self._stand_ins.of(self._played, self._url("simulator")))
         render(snapshot, settings, self._run.envoy)
 
     def close(self) -> None:

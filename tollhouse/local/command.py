@@ -13,6 +13,7 @@ from tollhouse.local.envoy import EnvoyMissing
 from tollhouse.local.ports import PortBusy
 from tollhouse.local.processes import ChildError
 from tollhouse.local.settings import UpSettings
+from tollhouse.local.simulated import UnknownProvider
 from tollhouse.local.sockets import SocketPathError
 from tollhouse.local.up import Gateway, UpError
 from tollhouse.policy.problems import PolicyError
@@ -26,6 +27,7 @@ _EXPLAINED = (
     PortBusy,
     RenderError,
     SocketPathError,
+    UnknownProvider,
     UpError,
 )
 

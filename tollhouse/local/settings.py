@@ -8,7 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class UpSettings:
-    """`port` 0 picks a free one. `record`: the simulator keeps what it receives, for tests."""
+    """`port` 0 picks a free one. `record`: the simulator keeps what it receives, for tests.
+    `simulate`: the providers that it plays though their secret is there, or "all"."""
 
     policies: Path
     port: int
@@ -18,6 +19,7 @@ class UpSettings:
     tls_key: Path | None = None
     record: bool = False
     concurrency: int = 2
+    simulate: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class RunDir:
     @property
     def simulator_key(self) -> Path:
         return self.root / "simulator.key"
+
+    @property
+    def simulator_keys(self) -> Path:
+        return self.root / "simulator-keys"
 
     @property
     def envoy_admin(self) -> Path:

@@ -1,41 +1,86 @@
-"""Which providers the simulator stands in for: those whose secret is not there."""
+"""Whom the simulator stands in for: providers whose secret is not there, and those asked for."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tollhouse.policy.compiled import Provider
+from tollhouse.policy.problems import suggestion
+
+ALL = "all"
+"""In place of a name: every provider."""
 
 
-def without_secret(
-    providers: Iterable[Provider], environ: Mapping[str, str] = os.environ
+class UnknownProvider(Exception):
+    """It is to be simulated, and the policy has none of that name; the message says so."""
+
+
+def chosen(
+    providers: Mapping[str, Provider],
+    asked: Collection[str] = (),
+    environ: Mapping[str, str] = os.environ,
 ) -> list[Provider]:
-    """The providers whose secret is not set, by name. Only its presence is looked at."""
-    missing = [provider for provider in providers if not _is_set(provider, environ)]
-    return sorted(missing, key=lambda provider: provider.name)
+    """Those asked for by name, and those whose secret is named and not set; by name.
+
+    Of a secret only its presence is looked at. Raises UnknownProvider.
+    """
+    for name in set(asked) - providers.keys() - {ALL}:
+        near = suggestion(name, providers)
+        raise UnknownProvider(f"--simulate {name}: the policy has no such provider{near}")
+    played = (
+        provider
+        for name, provider in providers.items()
+        if ALL in asked or name in asked or not _is_usable(provider, environ)
+    )
+    return sorted(played, key=lambda provider: provider.name)
 
 
-def _is_set(provider: Provider, environ: Mapping[str, str]) -> bool:
+def _is_usable(provider: Provider, environ: Mapping[str, str]) -> bool:
+    """Whether it can be called: what asks for no secret can."""
+    if provider.secret is None:
+        return True
     if provider.secret.kind == "env":
         return bool(environ.get(provider.secret.location))
     return Path(provider.secret.location).is_file()
 
 
 def new_key(path: Path) -> None:
-    """Writes the credential that the simulator will ask for, readable by its owner only."""
+    """Writes a credential that the simulator will ask for, readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     path.write_text("sim-" + secrets.token_urlsafe(24))
 
 
-def stand_ins(
-    providers: Iterable[Provider], simulator_url: str | None, key_file: Path
-) -> dict[str, tuple[str, Path]]:
-    """For rendering: provider name to (base URL, key file); empty without a simulator."""
-    if simulator_url is None:
-        return {}
-    missing = without_secret(providers)
-    return {provider.name: (f"{simulator_url}/v1", key_file) for provider in missing}
+@dataclass(slots=True)
+class StandIns:
+    """The simulator's keys and addresses: a key of its own for each provider that it plays from the
+    start, and `default_key` for those that a later policy brings."""
+
+    default_key: Path
+    folder: Path
+    _keys: dict[str, Path] = field(default_factory=dict)
+
+    def begin(self, providers: Iterable[Provider]) -> list[str]:
+        """Makes the keys, and returns the simulator's options."""
+        new_key(self.default_key)
+        self._keys = {each.name: self.folder / f"{each.name}.key" for each in providers}
+        for path in self._keys.values():
+            new_key(path)
+        every = self.folder / "_all"
+        new_key(every)
+        every.write_text(
+            "\n".join(path.read_text() for path in (self.default_key, *self._keys.values()))
+        )
+        return ["--key-file", str(every)]
+
+    def of(self, providers: Iterable[Provider], simulator_url: str) -> dict[str, tuple[str, Path]]:
+        """For rendering: provider name to (base URL, key file)."""
+        return {
+            each.name: (f"{simulator_url}/v1", self._keys.get(each.name, self.default_key))
+            for each in providers
+        }

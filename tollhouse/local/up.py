@@ -20,7 +20,7 @@ from tollhouse.local.embedded_redis import EmbeddedRedis
 from tollhouse.local.processes import Child, ChildError, Children
 from tollhouse.local.settings import RunDir, UpSettings
 from tollhouse.local.sockets import socket_path
-from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.compiled import Provider, Snapshot
 from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder, watch
@@ -48,6 +48,7 @@ class Gateway:
         self._run = RunDir(settings.run_dir.resolve())
         self._children = Children(self._run.logs)
         self._simulator: str | None = None
+        self._stand_ins = simulated.StandIns(self._run.simulator_key, self._run.simulator_keys)
         self._redis_url: str | None = None
         self._metrics: dict[str, str] = {}
         self._admin: envoy.Admin | None = None
@@ -142,24 +143,28 @@ class Gateway:
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def _start_simulator(self) -> str | None:
-        missing = simulated.without_secret(self._holder.current.providers.values())
-        if not missing:
+        played = simulated.chosen(self._holder.current.providers, self._settings.simulate)
+        if not played:
             return None
-        simulated.new_key(self._run.simulator_key)
         ready_file = self._run.ready_file("simulator")
         command = [
             *(sys.executable, "-m", "tollhouse.simulator", "--port", "0"),
-            *("--key-file", str(self._run.simulator_key), "--ready-file", str(ready_file)),
+            *(*self._stand_ins.begin(played), "--ready-file", str(ready_file)),
             *(["--record"] if self._settings.record else []),
         ]
         child = await self._children.start("simulator", command)
         await _until(child, ready_file.exists)
-        for provider in missing:
+        for provider in played:
             self._say(
                 f"SIMULATED: provider '{provider.name}' is played by the simulator, because "
-                f"{provider.secret.location} is not set. No real model answers."
+                f"{self._why(provider)}. No real model answers."
             )
         return str(json.loads(ready_file.read_text())["url"])
+
+    def _why(self, provider: Provider) -> str:
+        if {provider.name, simulated.ALL} & set(self._settings.simulate):
+            return "--simulate says so"
+        return f"{provider.secret.location if provider.secret else 'its secret'} is not set"
 
     async def _start_envoy(self) -> None:
         self._render_settings = self._envoy_settings()
@@ -208,11 +213,12 @@ class Gateway:
 
     def _render(self, snapshot: Snapshot) -> None:
         assert self._render_settings is not None  # noqa: S101 - set before the first call
-        stand_ins = simulated.stand_ins(
-            snapshot.providers.values(), self._simulator, self._run.simulator_key
-        )
         self._render_settings.simulated.clear()
-        self._render_settings.simulated.update(stand_ins)
+        if self._simulator:
+            # A name that a later policy has no more is no reason to refuse it.
+            asked = {simulated.ALL, *snapshot.providers} & set(self._settings.simulate)
+            played = simulated.chosen(snapshot.providers, asked)
+            self._render_settings.simulated.update(self._stand_ins.of(played, self._simulator))
         render(snapshot, self._render_settings, self._run.envoy)
 
     @contextlib.asynccontextmanager

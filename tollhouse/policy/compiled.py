@@ -68,21 +68,35 @@ class Provider:
     """An upstream.
 
     `base_url` is absolute, without query, fragment, credentials or trailing slash. The secret is
-    sent in `auth_header` (lowercase) after `auth_prefix` ("Bearer " or ""). `idle_timeout_seconds`
-    is the longest time without a byte from the provider. `max_tokens_field` is the name under
-    which its chat endpoint takes the output limit.
+    sent in `auth_header` (lowercase) after `auth_prefix` ("Bearer ", ""); None: it asks for none.
+    `headers` go with every call; `forward_headers` are those of the caller that may pass besides
+    what always does; all names are lowercase. `ca_file` is a path where Envoy runs, None the
+    system's CAs; `server_name` is the name in its certificate, None the URL's host.
+    `max_connections` and `max_pending_requests` hold for one Envoy; None: no bound.
+    `idle_timeout_seconds` is the longest time without a byte from the provider. After
+    `cooldown_after` failures in a row, aliases that have other deployments pass it over for
+    `cooldown_seconds` (0: never). `max_tokens_field` is the name under which its chat endpoint
+    takes the output limit.
     """
 
     name: str
     dialect: Dialect
     base_url: str
-    secret: Secret
+    secret: Secret | None
     auth_header: str
     auth_prefix: str
     connect_timeout_seconds: float
     idle_timeout_seconds: float
     max_tokens_field: MaxTokensField
     stream_usage: StreamUsage
+    headers: Mapping[str, str] = field(default_factory=dict)
+    forward_headers: tuple[str, ...] = ()
+    ca_file: str | None = None
+    server_name: str | None = None
+    max_connections: int | None = None
+    max_pending_requests: int | None = None
+    cooldown_seconds: float = 10.0
+    cooldown_after: int = 5
 
 
 @dataclass(frozen=True, slots=True)

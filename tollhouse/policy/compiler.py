@@ -177,16 +177,28 @@ def _org(file: OrgFile) -> Org:
 
 
 def _provider(name: str, file: ProviderFile) -> Provider:
-    is_bearer = file.auth_header == "authorization"
+    is_anthropic = file.dialect == "anthropic"
+    auth_header = file.auth_header or ("x-api-key" if is_anthropic else "authorization")
+    bearer = "Bearer " if auth_header == "authorization" else ""
+    # https://docs.anthropic.com/en/api/versioning: every request has to say a version.
+    version = {"anthropic-version": "2023-06-01"} if is_anthropic else {}
     return Provider(
         name=name,
         dialect=file.dialect,
         base_url=file.base_url,
-        secret=Secret.named(file.api_key),
-        auth_header=file.auth_header,
-        auth_prefix="Bearer " if is_bearer else "",
+        secret=Secret.named(file.api_key) if file.api_key else None,
+        auth_header=auth_header,
+        auth_prefix=bearer if file.auth_prefix is None else file.auth_prefix,
+        headers=MappingProxyType({**version, **file.headers}),
+        forward_headers=tuple(sorted(set(file.forward_headers))),
+        ca_file=file.ca_file,
+        server_name=file.server_name,
+        max_connections=file.max_connections,
+        max_pending_requests=file.max_pending_requests,
         connect_timeout_seconds=float(file.connect_timeout_seconds),
         idle_timeout_seconds=float(file.idle_timeout_seconds),
+        cooldown_seconds=float(file.cooldown_seconds),
+        cooldown_after=file.cooldown_after,
         max_tokens_field=file.max_tokens_field,
         stream_usage=file.stream_usage,
     )

@@ -1,10 +1,18 @@
-"""Providers' clusters, and the filters every attempt at a provider passes through.
+"""Providers' clusters: where an attempt goes, how it connects, and when a provider is passed over.
 
-In order: forget whatever the client sent that a provider must not see, add the credential, rewrite
-the body, seal it (a request that the rewrite did not finish is refused), remove our own headers.
-The credential comes before the rewrite, from which on a request counts as sent: one that is refused
-for want of a credential is not charged.
-They run in the cluster, once per attempt, so that a second provider never sees a first one's key.
+Each provider has two, with the same filters (`attempt`):
+
+- `provider.NAME` is for aliases that have nowhere else to go, and for the last attempt of those
+  that have. It is never passed over: the caller gets the provider's own 429, not ours.
+- `provider.NAME.pool` is for the attempts before the last. After `cooldown_after` failures in a row
+  at one address (429, 5xx, no connection) Envoy ejects that address for `cooldown_seconds`. Once
+  none is left it takes the second priority, where nobody listens: a refused connection is retried
+  with the next deployment at once, while a cluster without a healthy host would answer 503, which
+  is not.
+
+One cluster cannot do both. Seen on Envoy 1.40: with `lb_subset_config` it can, by the route's
+metadata, but then an alias whose deployments all cool down has no attempt left that is sent. The
+two do not share what they count: neither failures nor connections.
 """
 
 from __future__ import annotations
@@ -13,220 +21,87 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import betterproto2
 from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
     CircuitBreakersThresholds,
     Cluster,
     ClusterDiscoveryType,
     ClusterDnsLookupFamily,
+    OutlierDetection,
+    UpstreamConnectionOptions,
 )
-from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
-    HeaderMutation as Mutation,
-)
-from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
-    HeaderMutationRemoveOnMatch,
+from envoy_data_plane.envoy.config.common.matcher.v3 import (
+    HttpHeadersMatch,
+    MatchPredicate,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
-    DataSource,
-    HeaderValue,
-    HeaderValueOption,
-    HeaderValueOptionHeaderAppendAction,
     Http1ProtocolOptions,
+    TcpKeepalive,
     TransportSocket,
-    TypedExtensionConfig,
 )
-from envoy_data_plane.envoy.extensions.filters.http.credential_injector.v3 import (
-    CredentialInjector,
+from envoy_data_plane.envoy.config.core.v3 import (
+    HttpProtocolOptions as CommonHttpProtocolOptions,
 )
-from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
-    HeaderMutation,
-    Mutations,
+from envoy_data_plane.envoy.config.endpoint.v3 import (
+    ClusterLoadAssignment,
+    ClusterLoadAssignmentPolicy,
+    LocalityLbEndpoints,
 )
-from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
-from envoy_data_plane.envoy.extensions.filters.http.upstream_codec.v3 import UpstreamCodec
-from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
-from envoy_data_plane.envoy.extensions.http.injected_credentials.generic.v3 import Generic
+from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     CommonTlsContext,
+    CommonTlsContextCombinedCertificateValidationContext,
     UpstreamTlsContext,
 )
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptions,
     HttpProtocolOptionsExplicitHttpConfig,
+    HttpProtocolOptionsOutlierDetection,
 )
-from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
-from tollhouse import contract
-from tollhouse.decisions import error_body
 from tollhouse.policy.compiled import Provider
-from tollhouse.rendering import messages
+from tollhouse.rendering import attempt, messages
 from tollhouse.rendering.settings import Address
 
 SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
-
-# accept-encoding: a compressed answer hides its usage. openai-organization and -project would
-# choose another account. (x-request-id stays: attempts share one set of headers with the access
-# log, which would lose it.)
-CLIENT_HEADERS_WITHHELD = (
-    "authorization",
-    "x-api-key",
-    "api-key",
-    "proxy-authorization",
-    "cookie",
-    "accept-encoding",
-    "openai-organization",
-    "openai-project",
-    "x-forwarded-proto",
-)
-# By these a client would choose an account, a dearer tier or a feature that no bound knows:
-# anthropic-beta's long context, x-goog-user-project, openai-beta, x-vllm-priority.
-CLIENT_HEADER_PREFIXES_WITHHELD = (
-    *("anthropic-", "cf-aig-", "helicone-", "openai-", "x-amz-", "x-goog-", "x-litellm-"),
-    *("x-ms-", "x-portkey-", "x-vllm-"),
-)
-# What tells a client whose account and which limits stand behind its alias.
-PROVIDER_HEADERS_WITHHELD = (
-    "server",
-    "set-cookie",
-    "via",
-    "alt-svc",
-    "strict-transport-security",
-    "authorization",
-    "api-key",
-    "x-api-key",
-    "x-request-id",
-    "request-id",
-)
-PROVIDER_HEADER_PREFIXES_WITHHELD = (
-    "x-ratelimit-",
-    "anthropic-ratelimit-",
-    "openai-",
-    "x-openai-",
-    "cf-",
-    "x-tollhouse-",
-    "x-envoy-",
-)
+# Load balancers close a connection that idles for a minute (AWS's ALB does); who closes first does
+# not lose a request to it.
+_IDLE_CONNECTION = timedelta(seconds=55)
+# Port 1 of loopback: privileged, and refused at once.
+_NOBODY = Address("127.0.0.1", 1)
 
 
-def _filter(name: str, config: betterproto2.Message) -> HttpFilter:
-    return HttpFilter(name=name, typed_config=Any.pack(config))
+def cluster_name(provider: str) -> str:
+    """The cluster that is always tried."""
+    return f"provider.{provider}"
 
 
-def _matching(prefix: str) -> Mutation:
-    return Mutation(
-        remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=prefix))
-    )
+def pool_name(provider: str) -> str:
+    """The cluster that is passed over during a cooldown."""
+    return f"provider.{provider}.pool"
 
 
-def _withhold() -> HeaderMutation:
-    removed = [Mutation(remove=name) for name in CLIENT_HEADERS_WITHHELD]
-    prefixes = [_matching(prefix) for prefix in CLIENT_HEADER_PREFIXES_WITHHELD]
-    marker = Mutation(remove=contract.REWRITTEN_HEADER)
-    return HeaderMutation(mutations=Mutations(request_mutations=[*removed, *prefixes, marker]))
+def ca_name(provider: str) -> str:
+    """The secret that is the CA of a provider; no provider's name begins so."""
+    return f"_ca.{provider}"
 
 
-def _rewrite(provider: Provider, base_url: str, lua_dir: Path) -> Lua:
-    url = urlsplit(base_url)
-    script = (
-        f'package.path = "{lua_dir}/?.lua"\n'
-        'local rewrite = require("rewrite")\n'
-        "envoy_on_response = rewrite.on_response\n"
-        "envoy_on_request = rewrite.to_provider{\n"
-        f'  name = "{provider.name}", host = "{url.netloc}", base_path = "{url.path}",\n'
-        "}\n"
-    )
-    return Lua(default_source_code=DataSource(inline_string=script))
+def provider_clusters(provider: Provider, base_url: str, directory: Path) -> list[Cluster]:
+    """Both clusters; `base_url` is the provider's own, or the simulator's."""
+    pool = _cluster(provider, base_url, directory, pool_name(provider.name))
+    assert pool.load_assignment is not None  # noqa: S101 - set below
+    pool.load_assignment = _with_nobody(pool.load_assignment)
+    if provider.cooldown_seconds:
+        pool.outlier_detection = _cooldown(provider)
+    return [_cluster(provider, base_url, directory, cluster_name(provider.name)), pool]
 
 
-def _seal() -> Lua:
-    # A Lua error leaves the request to go on as it came. rewrite.lua sets this header last of all,
-    # so a request without it was not rewritten, whatever went wrong. This script stands alone: it
-    # loads no file, cannot yield, and has one branch. (upstream_rbac cannot do it: it decides when
-    # the host is picked, before any filter has run.)
-    refusal = error_body(
-        "internal_error",
-        "The gateway could not rewrite this request and did not send it. "
-        "Tell the gateway's operator the request id.",
-    )
-    script = (
-        "function envoy_on_request(handle)\n"
-        f'  if handle:headers():get("{contract.REWRITTEN_HEADER}") == "1" then return end\n'
-        f'  handle:respond({{[":status"] = "500", ["content-type"] = "application/json",\n'
-        f'    ["{contract.DECISION_HEADER}"] = "internal_error"}}, [[{refusal}]])\n'
-        "end\n"
-    )
-    return Lua(default_source_code=DataSource(inline_string=script))
-
-
-def _clean() -> HeaderMutation:
-    ours = [_matching("x-tollhouse-"), _matching("x-envoy-")]
-    hidden = [Mutation(remove=name) for name in PROVIDER_HEADERS_WITHHELD]
-    prefixes = [_matching(prefix) for prefix in PROVIDER_HEADER_PREFIXES_WITHHELD]
-    # Local replies never come this way, so this tells response.lua a provider's answer from ours.
-    answered = Mutation(
-        append=HeaderValueOption(
-            header=HeaderValue(key=contract.ANSWERED_HEADER, value="provider"),
-            append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-        )
-    )
-    return HeaderMutation(
-        mutations=Mutations(
-            request_mutations=ours, response_mutations=[*hidden, *prefixes, answered]
-        )
-    )
-
-
-def _credential(provider: Provider, secret_file: Path) -> CredentialInjector:
-    generic = Generic(
-        credential=messages.sds(provider.name, secret_file),
-        header=provider.auth_header,
-        header_value_prefix=provider.auth_prefix,
-    )
-    # Without a credential the request is refused (allow_request_without_credential is false).
-    return CredentialInjector(
-        overwrite=True,
-        credential=TypedExtensionConfig(
-            name="envoy.http.injected_credentials.generic", typed_config=Any.pack(generic)
-        ),
-    )
-
-
-def _protocol(filters: list[HttpFilter]) -> HttpProtocolOptions:
-    return HttpProtocolOptions(
-        explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(
-            http_protocol_options=Http1ProtocolOptions()
-        ),
-        http_filters=filters,
-    )
-
-
-def _tls(host: str) -> TransportSocket:
-    common = CommonTlsContext(validation_context=messages.verified_by(SYSTEM_CA, host))
-    return messages.upstream_tls(UpstreamTlsContext(sni=host, common_tls_context=common))
-
-
-def _endpoint(base_url: str) -> Address:
-    url = urlsplit(base_url)
-    return Address(host=url.hostname or "", port=url.port or (443 if url.scheme == "https" else 80))
-
-
-def provider_cluster(provider: Provider, base_url: str, directory: Path) -> Cluster:
-    """The cluster `provider.<name>`; `base_url` is the provider's own, or the simulator's."""
+def _cluster(provider: Provider, base_url: str, directory: Path, name: str) -> Cluster:
     where = _endpoint(base_url)
-    name = f"provider.{provider.name}"
-    filters = [
-        _filter("withhold", _withhold()),
-        _filter(
-            "envoy.filters.http.credential_injector",
-            _credential(provider, directory / "secrets" / f"{provider.name}.json"),
-        ),
-        _filter("rewrite", _rewrite(provider, base_url, directory / "lua")),
-        _filter("seal", _seal()),
-        _filter("clean", _clean()),
-        _filter("envoy.filters.http.upstream_codec", UpstreamCodec()),
-    ]
+    is_tls = urlsplit(base_url).scheme == "https"
+    protocol = _protocol(provider, base_url, directory)
     return Cluster(
         name=name,
         # Metrics split a name at its dots: this one is a label's value, whole.
@@ -235,26 +110,97 @@ def provider_cluster(provider: Provider, base_url: str, directory: Path) -> Clus
         dns_lookup_family=ClusterDnsLookupFamily.V4_PREFERRED,
         connect_timeout=timedelta(seconds=provider.connect_timeout_seconds),
         per_connection_buffer_limit_bytes=1 << 20,
-        circuit_breakers=_no_breakers(),
+        circuit_breakers=_breakers(provider),
         load_assignment=messages.load_assignment(name, where),
-        transport_socket=_tls(where.host) if urlsplit(base_url).scheme == "https" else None,
+        transport_socket=_tls(provider, where.host, directory) if is_tls else None,
+        # A firewall forgets a quiet connection; a reasoning model is quiet for minutes.
+        upstream_connection_options=UpstreamConnectionOptions(
+            tcp_keepalive=TcpKeepalive(keepalive_time=60, keepalive_interval=15, keepalive_probes=4)
+        ),
         typed_extension_protocol_options={
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": Any.pack(_protocol(filters))
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": Any.pack(protocol)
         },
     )
 
 
-def _no_breakers() -> CircuitBreakers:
+def _endpoint(base_url: str) -> Address:
+    url = urlsplit(base_url)
+    return Address(host=url.hostname or "", port=url.port or (443 if url.scheme == "https" else 80))
+
+
+def _protocol(provider: Provider, base_url: str, directory: Path) -> HttpProtocolOptions:
+    status = HeaderMatcher(
+        name=":status", string_match=StringMatcher(safe_regex=RegexMatcher(regex="429|5.."))
+    )
+    failed = MatchPredicate(http_response_headers_match=HttpHeadersMatch(headers=[status]))
+    return HttpProtocolOptions(
+        common_http_protocol_options=CommonHttpProtocolOptions(idle_timeout=_IDLE_CONNECTION),
+        explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(
+            http_protocol_options=Http1ProtocolOptions()
+        ),
+        outlier_detection=HttpProtocolOptionsOutlierDetection(error_matcher=failed),
+        http_filters=attempt.filters(provider, base_url, directory),
+    )
+
+
+def _tls(provider: Provider, host: str, directory: Path) -> TransportSocket:
+    """The certificate must be for the provider's name, and from the CA that is trusted for it."""
+    name = provider.server_name or host
+    if provider.ca_file is None:
+        common = CommonTlsContext(validation_context=messages.verified_by(SYSTEM_CA, name))
+    else:
+        secret = ca_name(provider.name)
+        common = CommonTlsContext(
+            combined_validation_context=CommonTlsContextCombinedCertificateValidationContext(
+                default_validation_context=messages.named(name),
+                validation_context_sds_secret_config=messages.sds(
+                    secret, directory / "secrets" / f"{secret}.json"
+                ),
+            )
+        )
+    return messages.upstream_tls(UpstreamTlsContext(sni=name, common_tls_context=common))
+
+
+def _breakers(provider: Provider) -> CircuitBreakers:
     # Envoy's defaults (1,024 requests, 3 retries) would refuse calls that the policy admits; what
-    # bounds the calls is the ledger.
+    # bounds the calls is the ledger, or the policy.
     most = 1_000_000
     return CircuitBreakers(
         thresholds=[
             CircuitBreakersThresholds(
-                max_connections=most,
-                max_pending_requests=most,
+                max_connections=provider.max_connections or most,
+                max_pending_requests=provider.max_pending_requests or most,
                 max_requests=most,
                 max_retries=most,
             )
         ]
+    )
+
+
+def _cooldown(provider: Provider) -> OutlierDetection:
+    cooldown = timedelta(seconds=provider.cooldown_seconds)
+    return OutlierDetection(
+        consecutive_5xx=provider.cooldown_after,
+        enforcing_consecutive_5xx=100,
+        enforcing_success_rate=0,
+        interval=timedelta(seconds=min(1.0, provider.cooldown_seconds)),
+        base_ejection_time=cooldown,
+        # Else each cooldown would be longer than the one before.
+        max_ejection_time=cooldown,
+        # All addresses but one may be ejected. The last is the one where nobody listens.
+        max_ejection_percent=99,
+        always_eject_one_host=True,
+    )
+
+
+def _with_nobody(assignment: ClusterLoadAssignment) -> ClusterLoadAssignment:
+    """With a second priority, for when the first has no healthy address."""
+    [real] = assignment.endpoints
+    [nobody] = messages.load_assignment(assignment.cluster_name, _NOBODY).endpoints
+    return ClusterLoadAssignment(
+        cluster_name=assignment.cluster_name,
+        endpoints=[real, LocalityLbEndpoints(lb_endpoints=nobody.lb_endpoints, priority=1)],
+        # One healthy address takes all: by default, ejecting some of several would send part of
+        # the calls to nobody.
+        policy=ClusterLoadAssignmentPolicy(overprovisioning_factor=1_000_000),
     )

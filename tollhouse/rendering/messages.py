@@ -46,7 +46,8 @@ Json = dict[str, AnyValue]
 
 def to_json(message: betterproto2.Message) -> Json:
     """The message as proto JSON with Envoy's own snake_case field names."""
-    rendered: Json = message.to_dict(casing=betterproto2.Casing.SNAKE)
+    # As the fields are called: Casing.SNAKE would make consecutive_5_xx of consecutive_5xx.
+    rendered: Json = message.to_dict(casing=str)  # type: ignore[arg-type]
     return rendered
 
 
@@ -102,12 +103,17 @@ def certificate_secret(files: TlsFiles) -> TlsCertificate:
 
 def verified_by(ca: Path, host: str) -> CertificateValidationContext:
     """Trust this CA file, and only a certificate for this host name or IP address."""
+    context = named(host)
+    context.trusted_ca = DataSource(filename=str(ca))
+    return context
+
+
+def named(host: str) -> CertificateValidationContext:
+    """Only a certificate for this host name or IP address; whose, is said elsewhere."""
     kinds = SubjectAltNameMatcherSanType
     kind = kinds.DNS if Address(host=host).is_name else kinds.IP_ADDRESS
     name = SubjectAltNameMatcher(san_type=kind, matcher=StringMatcher(exact=host))
-    return CertificateValidationContext(
-        trusted_ca=DataSource(filename=str(ca)), match_typed_subject_alt_names=[name]
-    )
+    return CertificateValidationContext(match_typed_subject_alt_names=[name])
 
 
 def upstream_tls(context: UpstreamTlsContext) -> TransportSocket:

@@ -11,6 +11,7 @@ from betterproto2 import Message
 
 from tollhouse.paths import ENVOY_DIR
 from tollhouse.policy.compiled import Provider, Snapshot
+from tollhouse.policy.secret import Secret as SecretPlace
 from tollhouse.rendering import clusters, management, messages, ordered, routes, secrets
 from tollhouse.rendering.settings import Address, EnvoySettings, RenderError
 
@@ -91,8 +92,13 @@ def _secrets(providers: list[Provider], settings: EnvoySettings) -> dict[str, st
     files = {}
     for provider in providers:
         _, key_file = settings.simulated.get(provider.name, (None, None))
-        secret = secrets.provider_secret(provider, key_file)
-        files[f"secrets/{provider.name}.json"] = _discovery([secret])
+        if place := SecretPlace("file", str(key_file)) if key_file else provider.secret:
+            secret = secrets.provider_secret(provider.name, place)
+            files[f"secrets/{provider.name}.json"] = _discovery([secret])
+        if provider.ca_file:
+            ca = clusters.ca_name(provider.name)
+            trusted = secrets.certificate_authority(ca, provider.ca_file)
+            files[f"secrets/{ca}.json"] = _discovery([trusted])
     if settings.tls:
         certificate = secrets.listener_certificate(settings.tls)
         files[_LISTENER_FILE] = _discovery([certificate])
@@ -103,7 +109,7 @@ def _clusters(providers: list[Provider], settings: EnvoySettings, directory: Pat
     rendered: list[Message] = []
     for provider in providers:
         base_url, _ = settings.simulated.get(provider.name, (provider.base_url, None))
-        rendered.append(clusters.provider_cluster(provider, base_url, directory))
+        rendered += clusters.provider_clusters(provider, base_url, directory)
     return rendered
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,35 +21,40 @@ PROVIDER = """\
 """
 
 
+Providers = Mapping[str, Provider]
+
+
 @pytest.fixture
-def providers(tmp_path: Path) -> list[Provider]:
-    """`openai` and `zed` read the environment, `filed` a file in `tmp_path`."""
+def providers(tmp_path: Path) -> Providers:
+    """`openai` and `zed` read the environment, `filed` a file in `tmp_path`; `open` asks for no
+    key."""
     secrets = {
         "zed": "${ZED_KEY}",
         "openai": "${OPENAI_API_KEY}",
         "filed": f"file:{tmp_path}/filed.key",
     }
     written = [PROVIDER.format(name=name, secret=secret) for name, secret in secrets.items()]
-    tree = write_tree(tmp_path / "policies", providers="providers:\n" + "".join(written))
-    return list(load_snapshot(tree).providers.values())
+    free = "  open: {dialect: openai, base_url: http://127.0.0.1:11434/v1}\n"
+    tree = write_tree(tmp_path / "policies", providers="providers:\n" + "".join(written) + free)
+    return load_snapshot(tree).providers
 
 
-def names(providers: list[Provider], environ: dict[str, str]) -> list[str]:
-    return [provider.name for provider in simulated.without_secret(providers, environ)]
+def names(providers: Providers, environ: dict[str, str], *asked: str) -> list[str]:
+    return [provider.name for provider in simulated.chosen(providers, asked, environ)]
 
 
-def test_providers_without_a_secret_are_listed_by_name(providers: list[Provider]) -> None:
+def test_providers_without_a_secret_are_played_and_those_that_ask_for_none_are_not(
+    providers: Providers,
+) -> None:
     assert names(providers, {}) == ["filed", "openai", "zed"]
 
 
-def test_a_variable_that_is_set_is_a_secret_and_an_empty_one_is_none(
-    providers: list[Provider],
-) -> None:
+def test_a_variable_that_is_set_is_a_secret_and_an_empty_one_is_none(providers: Providers) -> None:
     assert names(providers, {"OPENAI_API_KEY": "sk-1", "ZED_KEY": ""}) == ["filed", "zed"]
 
 
 def test_a_file_that_exists_is_a_secret_and_a_folder_is_none(
-    providers: list[Provider], tmp_path: Path
+    providers: Providers, tmp_path: Path
 ) -> None:
     key = tmp_path / "filed.key"
     key.mkdir()
@@ -58,9 +64,19 @@ def test_a_file_that_exists_is_a_secret_and_a_folder_is_none(
     assert "filed" not in names(providers, {})
 
 
-def test_every_run_has_a_simulator_key_of_its_own_that_only_its_owner_can_read(
-    tmp_path: Path,
-) -> None:
+def test_whoever_is_asked_for_is_played_whatever_its_secret(providers: Providers) -> None:
+    there = {"OPENAI_API_KEY": "sk-1", "ZED_KEY": "sk-2"}
+    assert names(providers, there) == ["filed"]
+    assert names(providers, there, "open", "zed") == ["filed", "open", "zed"]
+    assert names(providers, there, simulated.ALL) == ["filed", "open", "openai", "zed"]
+
+
+def test_a_name_that_the_policy_does_not_know_is_refused(providers: Providers) -> None:
+    with pytest.raises(simulated.UnknownProvider, match=r"--simulate zedd: .* 'zed'"):
+        names(providers, {}, "zedd")
+
+
+def test_every_run_has_keys_of_its_own_that_only_its_owner_can_read(tmp_path: Path) -> None:
     path, made = tmp_path / "simulator.key", set()
     path.touch(mode=0o644)
     for _ in range(3):
@@ -71,17 +87,16 @@ def test_every_run_has_a_simulator_key_of_its_own_that_only_its_owner_can_read(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_stand_in_has_the_simulators_url_and_key(
-    providers: list[Provider], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_each_stand_in_has_a_key_of_its_own_and_whoever_comes_later_the_default(
+    providers: Providers, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("ZED_KEY", "of-the-test")
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    stand_in = ("http://127.0.0.1:7/v1", tmp_path / "key")
-    assert simulated.stand_ins(providers, "http://127.0.0.1:7", tmp_path / "key") == {
-        "filed": stand_in,
-        "openai": stand_in,
-    }
-
-
-def test_without_a_simulator_nobody_stands_in(providers: list[Provider], tmp_path: Path) -> None:
-    assert simulated.stand_ins(providers, None, tmp_path / "key") == {}
+    default, folder = tmp_path / "simulator.key", tmp_path / "keys"
+    stand_ins = simulated.StandIns(default, folder)
+    stand_ins.begin([providers["openai"], providers["zed"]])
+    found = stand_ins.of(providers.values(), "http://127.0.0.1:7")
+    files = {name: file for name, (_, file) in found.items()}
+    own = {name: folder / f"{name}.key" for name in ("openai", "zed")}
+    assert files == {**own, "filed": default, "open": default}
+    assert len({file.read_text() for file in files.values()}) == 3
+    for file in (default, *folder.iterdir()):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600

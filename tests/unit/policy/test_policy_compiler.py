@@ -10,7 +10,7 @@ from tests.support.policy import KEY_ID, SHA256, TREE, team, write_tree
 from tollhouse.demo import DEMO_KEYS
 from tollhouse.keys import sha256_hex
 from tollhouse.money import Price
-from tollhouse.policy.compiled import Limits, Scope, Snapshot
+from tollhouse.policy.compiled import Limits, Provider, Scope, Snapshot
 from tollhouse.policy.compiler import load_snapshot
 from tollhouse.policy.secret import Secret
 
@@ -178,6 +178,58 @@ def test_a_provider_says_where_it_is_and_how_its_secret_is_sent(
     provider = load_snapshot(write_tree(tmp_path, providers=text)).providers["openai"]
     assert (provider.base_url, provider.secret) == (url, secret)
     assert (provider.auth_header, provider.auth_prefix) == header
+
+
+def compiled(fields: str, folder: Path) -> Provider:
+    text = f"providers:\n  openai: {{base_url: https://a.example/v1, {fields}}}\n"
+    return load_snapshot(write_tree(folder, providers=text)).providers["openai"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "header"),
+    [
+        ("dialect: anthropic, api_key: '${A_KEY}'", ("x-api-key", "")),
+        (
+            "dialect: anthropic, api_key: '${A_KEY}', auth_header: Authorization",
+            ("authorization", "Bearer "),
+        ),
+        (
+            "dialect: openai, api_key: '${A_KEY}', auth_prefix: 'Token '",
+            ("authorization", "Token "),
+        ),
+        ("dialect: openai, api_key: '${A_KEY}', auth_prefix: ''", ("authorization", "")),
+    ],
+)
+def test_the_dialect_and_the_policy_say_how_the_secret_is_sent(
+    fields: str, header: tuple[str, str], tmp_path: Path
+):
+    provider = compiled(fields, tmp_path)
+    assert (provider.auth_header, provider.auth_prefix) == header
+
+
+def test_anthropics_version_is_sent_unless_the_policy_says_another(tmp_path: Path):
+    plain, other = "dialect: anthropic", "dialect: anthropic, headers: {Anthropic-Version: v2}"
+    assert compiled(plain, tmp_path / "a").headers == {"anthropic-version": "2023-06-01"}
+    assert compiled(other, tmp_path / "b").headers == {"anthropic-version": "v2"}
+    assert compiled("dialect: openai", tmp_path / "c").headers == {}
+
+
+def test_a_provider_that_names_no_key_has_no_secret(tmp_path: Path):
+    assert compiled("dialect: openai", tmp_path).secret is None
+
+
+def test_headers_limits_and_cooldowns_are_as_written(tmp_path: Path):
+    written = (
+        "dialect: openai, headers: {HTTP-Referer: 'https://acme.example'},"
+        " forward_headers: [OpenAI-Beta, openai-beta], ca_file: /run/ca.crt, server_name: a.b,"
+        " max_connections: 9, max_pending_requests: 8, cooldown_seconds: 0.5, cooldown_after: 2"
+    )
+    provider = compiled(written, tmp_path)
+    assert provider.headers == {"http-referer": "https://acme.example"}
+    assert provider.forward_headers == ("openai-beta",)
+    assert (provider.ca_file, provider.server_name) == ("/run/ca.crt", "a.b")
+    assert (provider.max_connections, provider.max_pending_requests) == (9, 8)
+    assert (provider.cooldown_seconds, provider.cooldown_after) == (0.5, 2)
 
 
 def test_an_alias_takes_the_name_of_the_output_limit_from_its_provider(tmp_path: Path):

@@ -22,6 +22,7 @@ class Bad(NamedTuple):
 PROVIDER = (
     "providers:\n  openai:\n    dialect: openai\n    base_url: {url}\n    api_key: {secret}\n"
 )
+KEYLESS = "providers:\n  openai:\n    dialect: openai\n    base_url: https://a.example/v1\n"
 ALIAS = "models:\n  small:\n    provider: openai\n    model: gpt-4o-mini\n"
 KEYS = "team: web\nprojects:\n  site:\n    allowed_models: [small]\n    keys:\n"
 NAME_RULE = (
@@ -147,6 +148,24 @@ TYPES = [
         provider() + "    idle_timeout_seconds: 0\n",
         "providers.yaml:6:27: 'idle_timeout_seconds' must be more than 0",
     ),
+    *(
+        Bad(
+            "providers",
+            provider() + f"    {field}: {least - 1}\n",
+            f"providers.yaml:6:{7 + len(field)}: '{field}' must be at least {least}",
+        )
+        for field, least in (
+            ("cooldown_seconds", 0),
+            ("cooldown_after", 1),
+            ("max_connections", 1),
+            ("max_pending_requests", 1),
+        )
+    ),
+    Bad(
+        "providers",
+        provider().replace("dialect: openai", "dialect: bedrock"),
+        "providers.yaml:3:14: 'dialect' must be 'openai' or 'anthropic'",
+    ),
     Bad(
         "providers",
         "providers: {}\n",
@@ -242,6 +261,98 @@ VALUES = [
         "providers",
         provider() + "    auth_header: 'x api'\n",
         "providers.yaml:6:18: 'auth_header' must be the name of an HTTP header",
+    ),
+    Bad(
+        "providers",
+        provider() + "    auth_header: idempotency-key\n",
+        "providers.yaml:6:18: 'auth_header' is a header that the gateway writes itself:"
+        " the secret needs one of its own",
+    ),
+    Bad(
+        "providers",
+        provider() + "    auth_header: x-title\n",
+        "providers.yaml:6:18: 'auth_header' must be named as credentials are, such as"
+        " authorization, x-api-key or api-token",
+    ),
+    *(
+        Bad(
+            "providers",
+            provider() + f"    {field}\n",
+            f"providers.yaml:6:{column} carries a credential: name it in 'auth_header', and where"
+            " it is in 'api_key'",
+        )
+        for field, column in (
+            ("headers: {authorization: x}", "15: 'authorization'"),
+            ("headers: {ocp-apim-subscription-key: x}", "15: 'ocp-apim-subscription-key'"),
+            ("forward_headers: [x-goog-api-key]", "23: item 1 of 'forward_headers'"),
+            ("forward_headers: [cookie]", "23: item 1 of 'forward_headers'"),
+        )
+    ),
+    *(
+        Bad(
+            "providers",
+            provider() + f"    headers: {{{name}: x}}\n",
+            f"providers.yaml:6:15: '{name}' is a header that the gateway sends or withholds by"
+            " itself",
+        )
+        for name in ("x-tollhouse-provider", "host", "x-forwarded-for", "accept-encoding")
+    ),
+    Bad(
+        "providers",
+        provider() + "    headers: {X-Title: a, x-title: b}\n",
+        "providers.yaml:6:14: 'headers' names a header twice: case makes no difference",
+    ),
+    Bad(
+        "providers",
+        provider() + '    headers: {x-title: "a\\r\\nb"}\n',
+        "providers.yaml:6:24: 'x-title' must be 1 to 512 visible ASCII characters, with spaces"
+        " only between them",
+    ),
+    *(
+        Bad(
+            "providers",
+            provider() + f"    headers: {{x-title: {value}}}\n",
+            "providers.yaml:6:24: 'x-title' looks like a secret, and policies hold none: 'api_key'"
+            " says where it is",
+        )
+        for value in ("sk-live-1", "Bearer abc", "tlh_abc")
+    ),
+    Bad(
+        "providers",
+        provider() + '    auth_prefix: "a\\tb"\n',
+        "providers.yaml:6:18: 'auth_prefix' must be at most 64 printable ASCII characters, such as"
+        " 'Bearer '",
+    ),
+    *(
+        Bad(
+            "providers",
+            KEYLESS + f"    {name}: x-api-key\n",
+            f"providers.yaml:5:18: '{name}' says how 'api_key' is sent, which is not there",
+        )
+        for name in ("auth_header", "auth_prefix")
+    ),
+    Bad(
+        "providers",
+        provider() + "    ca_file: ca.crt\n",
+        "providers.yaml:6:14: 'ca_file' must be an absolute path, as Envoy sees it",
+    ),
+    Bad(
+        "providers",
+        provider() + "    server_name: https://a.example\n",
+        "providers.yaml:6:18: 'server_name' must be a host name, as in the provider's certificate",
+    ),
+    *(
+        Bad(
+            "providers",
+            provider(url="http://127.0.0.1/v1") + f"    {field}: /a\n",
+            f"providers.yaml:6:{column}: '{field}' is about TLS, and 'base_url' begins with http://",
+        )
+        for field, column in (("ca_file", 14), ("server_name", 18))
+    ),
+    Bad(
+        "providers",
+        "providers:\n  a.pool: {dialect: openai, base_url: https://a.example/v1}\n",
+        "providers.yaml:2:3: 'a.pool' cannot end in '.pool', which the gateway adds itself",
     ),
     *(
         Bad(

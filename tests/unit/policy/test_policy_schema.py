@@ -25,6 +25,10 @@ BEYOND = (
     "date",
     "decimals",
     "'since'",
+    "credentials are",
+    "names a header twice",
+    "which is not there",
+    "is about TLS",
 )
 
 

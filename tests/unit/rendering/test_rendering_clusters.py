@@ -16,10 +16,12 @@ from tollhouse.policy.compiled import Provider
 from tollhouse.policy.files import Name, ProviderFile
 from tollhouse.policy.secret import Secret
 from tollhouse.rendering import messages
-from tollhouse.rendering.clusters import provider_cluster
+from tollhouse.rendering.clusters import provider_clusters
 
 FILTERS = [
+    "forget",
     "withhold",
+    "headers",
     "envoy.filters.http.credential_injector",
     "rewrite",
     "seal",
@@ -28,20 +30,37 @@ FILTERS = [
 ]
 
 
-def cluster(base_url: str, name: str = "acme", **changed: Any) -> dict[str, Any]:
-    given = {"auth_header": "authorization", "auth_prefix": "Bearer ", **changed}
-    provider = Provider(
+def provider(base_url: str, name: str = "acme", **changed: Any) -> Provider:
+    given = {
+        "auth_header": "authorization",
+        "auth_prefix": "Bearer ",
+        "secret": Secret("env", "ACME_KEY"),
+        **changed,
+    }
+    return Provider(
         name=name,
         dialect="openai",
         base_url=base_url,
-        secret=Secret("env", "ACME_KEY"),
         connect_timeout_seconds=5.0,
         idle_timeout_seconds=600.0,
         max_tokens_field="max_tokens",
         stream_usage="always",
         **given,
     )
-    return messages.to_json(provider_cluster(provider, base_url, Path("/etc/envoy")))
+
+
+def clusters(
+    base_url: str, name: str = "acme", *, seen_at: str | None = None, **changed: Any
+) -> list[dict[str, Any]]:
+    """That of the single deployment, and the pool's. `seen_at`: the simulator's URL."""
+    made = provider_clusters(
+        provider(base_url, name, **changed), seen_at or base_url, Path("/etc/envoy")
+    )
+    return [messages.to_json(each) for each in made]
+
+
+def cluster(base_url: str, name: str = "acme", **changed: Any) -> dict[str, Any]:
+    return clusters(base_url, name, **changed)[0]
 
 
 def filters(made: dict[str, Any]) -> dict[str, Any]:
@@ -50,11 +69,84 @@ def filters(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_filters_of_an_attempt_are_in_the_order_that_keeps_keys_apart() -> None:
-    made = filters(cluster("https://a.example/v1"))
-    assert list(made) == FILTERS
-    mutations = made["withhold"]["mutations"]["request_mutations"]
-    withheld = [one["remove"] for one in mutations if "remove" in one]
-    assert {"authorization", "x-api-key", "api-key", "x-tollhouse-rewritten"} <= set(withheld)
+    for made in clusters("https://a.example/v1", headers={"x-title": "acme"}):
+        assert list(filters(made)) == FILTERS
+        mutations = filters(made)["forget"]["mutations"]["request_mutations"]
+        forgotten = {one["remove"] for one in mutations}
+        markers = {"x-tollhouse-rewritten", "x-tollhouse-withheld"}
+        assert {"authorization", "x-api-key", "api-key", *markers} <= forgotten
+
+
+def test_a_provider_without_fixed_headers_or_a_key_has_no_filter_for_them() -> None:
+    made = filters(cluster("https://a.example/v1", secret=None))
+    assert list(made) == [name for name in FILTERS if name not in FILTERS[2:4]]
+
+
+def test_fixed_headers_are_sent_as_written() -> None:
+    fixed = {"anthropic-version": "2023-06-01", "x-title": "100% %START_TIME%"}
+    made = filters(cluster("https://a.example/v1", headers=fixed))["headers"]
+    set_ones = [one["append"] for one in made["mutations"]["request_mutations"]]
+    assert [one["header"] for one in set_ones] == [
+        {"key": "anthropic-version", "value": "2023-06-01"},
+        {"key": "x-title", "value": "100%% %%START_TIME%%"},
+    ]
+    assert {one["append_action"] for one in set_ones} == {"OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def passing(made: dict[str, Any]) -> list[str]:
+    """The names that the rendered script gives to withhold.all_but."""
+    lua = LuaRuntime()
+    lua.execute("package.preload.withhold = function() return {all_but=function(n) got=n end} end")
+    lua.execute(filters(made)["withhold"]["default_source_code"]["inline_string"])
+    return list(lua.globals().got.values())
+
+
+def test_what_a_policy_forwards_passes_and_directives_pass_to_the_simulator_alone() -> None:
+    url, simulator = "https://a.example/v1", "http://127.0.0.1:7/acme/v1"
+    assert passing(cluster(url)) == []
+    assert passing(cluster(url, forward_headers=("openai-beta",))) == ["openai-beta"]
+    assert passing(cluster(url, seen_at=simulator)) == ["x-simulate"]
+
+
+def test_a_stand_in_asks_for_a_key_though_the_provider_does_not() -> None:
+    made = cluster("https://a.example/v1", secret=None, seen_at="http://127.0.0.1:7/acme/v1")
+    assert "envoy.filters.http.credential_injector" in filters(made)
+
+
+def test_connections_and_waiting_calls_are_bounded_only_where_the_policy_says_so() -> None:
+    bounded = {"max_connections": 7, "max_pending_requests": 3}
+    for bounds, expected in (({}, (1_000_000, 1_000_000)), (bounded, (7, 3))):
+        for made in clusters("https://a.example/v1", **bounds):
+            [threshold] = made["circuit_breakers"]["thresholds"]
+            assert (threshold["max_connections"], threshold["max_pending_requests"]) == expected
+            assert threshold["max_retries"] == threshold["max_requests"] == 1_000_000
+
+
+# Cooldown
+
+
+def test_only_the_pool_passes_a_provider_over_and_then_nobody_takes_its_place() -> None:
+    single, pool = clusters("https://a.example/v1", cooldown_seconds=30.0, cooldown_after=2)
+    assert (single["name"], pool["name"]) == ("provider.acme", "provider.acme.pool")
+    assert "outlier_detection" not in single
+    assert len(single["load_assignment"]["endpoints"]) == 1
+    detection = pool["outlier_detection"]
+    assert (detection["consecutive_5xx"], detection["base_ejection_time"]) == (2, "30s")
+    assert detection["max_ejection_time"] == "30s"
+    real, nobody = pool["load_assignment"]["endpoints"]
+    assert real == single["load_assignment"]["endpoints"][0]
+    [endpoint] = nobody["lb_endpoints"]
+    address = endpoint["endpoint"]["address"]["socket_address"]
+    assert (nobody["priority"], address) == (1, {"address": "127.0.0.1", "port_value": 1})
+
+
+def test_without_a_cooldown_the_pool_still_has_an_address_when_dns_gives_none() -> None:
+    _, pool = clusters("https://a.example/v1", cooldown_seconds=0.0)
+    assert "outlier_detection" not in pool
+    assert len(pool["load_assignment"]["endpoints"]) == 2
+
+
+# Addresses and TLS
 
 
 @pytest.mark.parametrize(
@@ -94,6 +186,26 @@ def test_a_provider_must_prove_its_name_or_address(base_url: str, host: str, kin
         "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
         "match_typed_subject_alt_names": [{"san_type": kind, "matcher": {"exact": host}}],
     }
+
+
+def test_a_certificate_may_have_another_name_than_the_host_and_a_private_ca() -> None:
+    own = {"server_name": "llm.acme.example", "ca_file": "/run/ca.crt"}
+    for made in clusters("https://10.0.0.1/v1", **own):
+        tls = made["transport_socket"]["typed_config"]
+        assert tls["sni"] == "llm.acme.example"
+        context = tls["common_tls_context"]["combined_validation_context"]
+        assert context["default_validation_context"] == {
+            "match_typed_subject_alt_names": [
+                {"san_type": "DNS", "matcher": {"exact": "llm.acme.example"}}
+            ]
+        }
+        source = context["validation_context_sds_secret_config"]
+        assert source["name"] == "_ca.acme"
+        path = source["sds_config"]["path_config_source"]["path"]
+        assert path == "/etc/envoy/secrets/_ca.acme.json"
+
+
+# The credential
 
 
 def test_the_credential_replaces_what_is_there_and_a_request_without_it_stays() -> None:
@@ -165,17 +277,18 @@ def test_a_name_that_a_policy_may_hold_reaches_lua_and_the_file_system_as_it_is(
         assert Path(f"/secrets/{name}.json").resolve().parent == Path("/secrets")
 
 
-def test_the_seal_lets_a_rewritten_request_pass_and_refuses_any_other() -> None:
+def test_the_seal_lets_a_finished_request_pass_and_refuses_any_other() -> None:
     lua = LuaRuntime()
     source = filters(cluster("https://a.example/v1"))["seal"]["default_source_code"]
     lua.execute(source["inline_string"])
     asked = lua.eval(
-        "function(seal) local said = 'passes'; envoy_on_request({"
-        "headers = function() return {get = function(_, name)"
-        " return name == 'x-tollhouse-rewritten' and seal or nil end} end,"
+        "function(withheld, rewritten) local said = 'passes'; local sent = {"
+        "['x-tollhouse-withheld'] = withheld, ['x-tollhouse-rewritten'] = rewritten};"
+        "envoy_on_request({headers = function() return {get = function(_, name)"
+        " return sent[name] end} end,"
         "respond = function(_, headers, body) said = headers[':status'] .. body end}) return said "
         "end"
     )
-    assert asked("1") == "passes"
-    assert asked("") == asked(None) == asked("01")
-    assert asked(None).startswith('500{"error": {"message": "The gateway could not rewrite')
+    assert asked("1", "1") == "passes"
+    assert asked("1", "") == asked("1", None) == asked("1", "01") == asked(None, "1")
+    assert asked(None, None).startswith('500{"error": {"message": "The gateway could not rewrite')

@@ -220,6 +220,22 @@ def test_a_simulated_provider_has_the_simulators_url_and_key_alone(folder: Folde
     assert "api.openai.com" in clusters
 
 
+def test_a_provider_without_a_key_has_no_secret_and_one_with_a_ca_has_its_place(
+    folder: Folder,
+) -> None:
+    own = OTHER.replace(
+        "    api_key: file:/run/secrets/other\n", "    ca_file: /run/certs/ca.crt\n"
+    )
+    folder.render(providers=ONE + own)
+    assert folder.secrets() == ["_ca.other.json", "openai.json"]
+    assert folder.secret("_ca.other")["validation_context"] == {
+        "trusted_ca": {"filename": "/run/certs/ca.crt"},
+        "watched_directory": {"path": "/run/certs"},
+    }
+    folder.render(providers=ONE)
+    assert folder.secrets() == ["openai.json"]
+
+
 # Paths
 
 

@@ -46,7 +46,8 @@ def test_without_a_management_policy_or_a_console_there_is_no_way_to_it(
 ) -> None:
     files = rendered(tmp_path, management, console=console)
     assert "manage" not in [route["name"] for route in routes(files)]
-    assert [each["name"] for each in files["cds.json"]] == ["provider.openai"]
+    names = [each["name"] for each in files["cds.json"]]
+    assert names == ["provider.openai", "provider.openai.pool"]
 
 
 def test_the_way_to_the_console_comes_first_and_asks_neither_for_a_key_nor_for_limits(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.policy import write_tree
+from tests.support.policy import TREE, write_tree
 from tests.unit.tools.running import Ran, tollhouse
 
 PRICE = "price: {input_per_million: 1, output_per_million: 2}"
@@ -447,6 +447,19 @@ def test_limits_that_are_raised_or_go_widen_and_lowered_ones_narrow(tmp_path: Pa
             [
                 ("other", "new provider b at https://b.test/v1"),
                 ("other", "openai: secret is env:OTHER instead of env:OPENAI_API_KEY"),
+            ],
+        ),
+        (
+            {
+                "providers": TREE["providers.yaml"]
+                + "    forward_headers: [openai-beta, x-a]\n    headers: {x-title: acme}\n"
+                + "    cooldown_seconds: 0\n    max_connections: 5\n"
+            },
+            [
+                ("other", "openai: cooldown_seconds is 0 instead of 10"),
+                ("other", "openai: forward_headers is openai-beta, x-a instead of none"),
+                ("other", "openai: headers is x-title: acme instead of none"),
+                ("other", "openai: max_connections is 5 instead of none"),
             ],
         ),
         (

@@ -134,7 +134,13 @@ def policy(draw: st.DrawFn) -> Data:
 @st.composite
 def a_provider(draw: st.DrawFn, name: str) -> Data:
     url = draw(st.sampled_from([f"https://{name}.test/v1", f"https://eu.{name}.test/v1"]))
-    return {"dialect": "openai", "base_url": url, "api_key": "${KEY}"}
+    forwarded = draw(st.sampled_from([[], ["openai-beta"], ["openai-beta", "x-a"]]))
+    fixed = draw(st.sampled_from([{}, {"x-title": "a"}, {"x-title": "b"}]))
+    cooldown = draw(st.sampled_from([0, 10]))
+    return {
+        **{"dialect": "openai", "base_url": url, "api_key": "${KEY}", "headers": fixed},
+        **{"forward_headers": forwarded, "cooldown_seconds": cooldown},
+    }
 
 
 @st.composite
