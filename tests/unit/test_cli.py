@@ -16,7 +16,7 @@ from tests.support.policy import KEY_ID, TREE, write_tree
 from tollhouse import keys
 
 OPTIONS = {
-    "up": "--policies --port --run-dir --redis-url --tls-cert --tls-key",
+    "up": "--policies --port --run-dir --redis-url --tls-cert --tls-key --simulate",
     "check": "policies --format --strict",
     "schema": "kind --out",
     "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --console"
