@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.support.gateway import Gateway, test_key
 
 CHAT = "/v1/chat/completions"
+PROVIDERS_CHAT = "/openai/v1/chat/completions"
 MESSAGES = b'"messages":[{"role":"user","content":"Say hello"}]'
 # What the gateway puts in the place of the alias `chat` (max_output_tokens: 1000).
 CHAT_MODEL = b'"gpt-4o-2024-11-20","max_completion_tokens":1000'
@@ -255,7 +256,7 @@ def test_a_model_in_the_query_is_ignored_and_not_forwarded(gateway: Gateway) -> 
     answer = gateway.post(f"{CHAT}?model=secret-model&api-version=1", BODY, "app")
     assert answer.status_code == 200
     [request] = gateway.received()
-    assert (request.path, request.query) == (CHAT, "")
+    assert (request.path, request.query) == (PROVIDERS_CHAT, "")
     assert request.body.startswith(b'{"model":' + CHAT_MODEL)
 
 

@@ -17,6 +17,7 @@ from tollhouse.rendering.clusters import (
 )
 
 CHAT = "/v1/chat/completions"
+PROVIDERS_CHAT = "/openai/v1/chat/completions"
 BODY = b'{"model": "chat", "messages": [{"role": "user", "content": "Say hello"}]}'
 
 # Set by a client, each would choose a provider, a path, a decision, an address or a timeout.
@@ -64,7 +65,7 @@ def test_no_header_of_a_client_steers_the_gateway(gateway: Gateway) -> None:
     assert answer.status_code == 200
     assert answer.headers.get_list("x-tollhouse-decision") == ["allowed"]
     [received] = gateway.received()
-    assert received.path == CHAT
+    assert received.path == PROVIDERS_CHAT
     assert {name.lower() for name, _ in received.headers} & {name.lower() for name in STEERING} == (
         set()
     )
@@ -111,7 +112,7 @@ def test_a_query_does_not_reach_the_provider_or_the_log(gateway: Gateway) -> Non
     answer = gateway.post(f"{CHAT}?model=gpt-4&api_key=sk-e2e-query", BODY, "app")
     assert answer.status_code == 200
     [received] = gateway.received()
-    assert (received.path, received.query) == (CHAT, "")
+    assert (received.path, received.query) == (PROVIDERS_CHAT, "")
     assert gateway.log_line(answer.headers["x-request-id"])["path"] == CHAT
 
 
@@ -136,7 +137,7 @@ def test_what_tells_the_account_behind_an_alias_is_not_shown_to_the_client(
 def test_a_path_is_put_in_order_before_it_is_judged(gateway: Gateway, path: str) -> None:
     answer = raw(gateway, request(gateway, path))
     assert answer.startswith(b"HTTP/1.1 200")
-    assert [one.path for one in gateway.received()] == [CHAT]
+    assert [one.path for one in gateway.received()] == [PROVIDERS_CHAT]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tollhouse.policy.compiled import Provider
 from tollhouse.policy.problems import suggestion
+from tollhouse.simulator.quirks import QUIRKS
+from tollhouse.simulator.settings import DEFAULT_PROVIDER
 
 ALL = "all"
 """In place of a name: every provider."""
@@ -58,8 +60,8 @@ def new_key(path: Path) -> None:
 
 @dataclass(slots=True)
 class StandIns:
-    """The simulator's keys and addresses: a key of its own for each provider that it plays from the
-    start, and `default_key` for those that a later policy brings."""
+    """The simulator's keys and addresses: for each provider that it plays from the start a path and
+    a key of its own in `folder`; `default_key` for those that a later policy brings."""
 
     default_key: Path
     folder: Path
@@ -68,19 +70,28 @@ class StandIns:
     def begin(self, providers: Iterable[Provider]) -> list[str]:
         """Makes the keys, and returns the simulator's options."""
         new_key(self.default_key)
-        self._keys = {each.name: self.folder / f"{each.name}.key" for each in providers}
+        played = [each for each in providers if each.name != DEFAULT_PROVIDER]
+        self._keys = {each.name: self.folder / f"{each.name}.key" for each in played}
         for path in self._keys.values():
             new_key(path)
-        every = self.folder / "_all"
-        new_key(every)
-        every.write_text(
-            "\n".join(path.read_text() for path in (self.default_key, *self._keys.values()))
-        )
-        return ["--key-file", str(every)]
+        own = (f"{each.name}={self._keys[each.name]},quirk={_quirk(each)}" for each in played)
+        options = [option for text in own for option in ("--provider", text)]
+        return ["--key-file", str(self.default_key), *options]
 
     def of(self, providers: Iterable[Provider], simulator_url: str) -> dict[str, tuple[str, Path]]:
         """For rendering: provider name to (base URL, key file)."""
-        return {
-            each.name: (f"{simulator_url}/v1", self._keys.get(each.name, self.default_key))
-            for each in providers
-        }
+        return {each.name: self._stand_in(each.name, simulator_url) for each in providers}
+
+    def _stand_in(self, name: str, url: str) -> tuple[str, Path]:
+        if name in self._keys:
+            return f"{url}/{name}/v1", self._keys[name]
+        return f"{url}/v1", self.default_key
+
+
+def _quirk(provider: Provider) -> str:
+    """How the simulator plays it: as whom it is named after, if that fits what it is asked."""
+    if provider.dialect == "anthropic":
+        return "anthropic"
+    own = QUIRKS.get(provider.name)
+    fits = own is not None and (not own.key_headers or provider.auth_header in own.key_headers)
+    return provider.name if fits else DEFAULT_PROVIDER

@@ -95,8 +95,30 @@ def test_each_stand_in_has_a_key_of_its_own_and_whoever_comes_later_the_default(
     stand_ins.begin([providers["openai"], providers["zed"]])
     found = stand_ins.of(providers.values(), "http://127.0.0.1:7")
     files = {name: file for name, (_, file) in found.items()}
+    assert {name: url.removeprefix("http://127.0.0.1:7") for name, (url, _) in found.items()} == {
+        **{"openai": "/openai/v1", "zed": "/zed/v1", "filed": "/v1", "open": "/v1"},
+    }
     own = {name: folder / f"{name}.key" for name in ("openai", "zed")}
     assert files == {**own, "filed": default, "open": default}
     assert len({file.read_text() for file in files.values()}) == 3
     for file in (default, *folder.iterdir()):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_stand_in_has_the_ways_of_whom_it_is_named_after_if_they_fit(tmp_path: Path) -> None:
+    text = """\
+        providers:
+          openai: {dialect: openai, base_url: https://a.example/v1, api_key: "${A}"}
+          mistral: {dialect: openai, base_url: https://a.example/v1, api_key: "${A}"}
+          azure: {dialect: openai, base_url: https://a.example/v1, api_key: "${A}"}
+          deepseek: {dialect: anthropic, base_url: https://a.example/v1, api_key: "${A}"}
+          own: {dialect: openai, base_url: https://a.example/v1, api_key: "${A}"}
+          default: {dialect: openai, base_url: https://a.example/v1, api_key: "${A}"}
+        """
+    providers = load_snapshot(write_tree(tmp_path / "policies", providers=text)).providers
+    options = simulated.StandIns(tmp_path / "default", tmp_path).begin(providers.values())
+    quirks = [option.partition("=")[::2] for option in options if "quirk=" in option]
+    assert {name: rest.partition("quirk=")[2] for name, rest in quirks} == {
+        "openai": "openai",
+        **{"mistral": "mistral", "azure": "default", "deepseek": "anthropic", "own": "default"},
+    }
