@@ -195,6 +195,21 @@ class Gateway:
         self._simulator.delete("/_simulator/requests").raise_for_status()
         self._simulator.delete("/_simulator/bill").raise_for_status()
 
+    @contextlib.contextmanager
+    def fault(self, directive: str, provider: str | None = None) -> Iterator[None]:
+        """For a with-block, what one simulated provider (or all) does with every request."""
+        asked = {"x-simulate": directive, "provider": provider}
+        self._simulator.put("/_simulator/faults", json=asked).raise_for_status()
+        try:
+            yield
+        finally:
+            self._simulator.delete("/_simulator/faults").raise_for_status()
+
+    def leaks(self) -> list[dict[str, Any]]:
+        """Whose credential reached another provider, since the start: it must never."""
+        found: list[dict[str, Any]] = self._simulator.get("/_simulator/leaks").json()
+        return found
+
     # Its parts
 
     def pid_of(self, part: str) -> int:
