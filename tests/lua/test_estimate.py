@@ -92,6 +92,19 @@ def test_parts_are_as_reserved_and_never_more_than_their_total(modules: Modules)
     assert said["cache_write_tokens"] == 0
 
 
+def test_media_in_a_body_of_text_are_parts_as_far_as_they_are_input(modules: Modules) -> None:
+    reserved = {"input_tokens": 90_000, "output_tokens": 5, "input_image_tokens": 48_000}
+    said = first(modules, "chat/completions", reserved, media_parts="2", text_bytes="4000")
+    assert (said["input_tokens"], said["input_image_tokens"]) == (1170, 170)
+
+
+def test_what_continues_a_stored_response_is_taken_for_what_was_reserved(modules: Modules) -> None:
+    reserved = {"input_tokens": 128_000, "output_tokens": 500}
+    said = first(modules, "responses", reserved, stream="true", previous_response_id="resp_1")
+    assert (said["input_tokens"], said["output_tokens"]) == (128_000, 32)
+    assert first(modules, "responses", reserved, previous_response_id="none")["input_tokens"] == 10
+
+
 def test_sound_and_pictures_are_taken_for_what_was_reserved(modules: Modules) -> None:
     reserved = {"input_tokens": 900, "output_tokens": 500, "output_image_tokens": 450, "images": 2}
     assert first(modules, "images/generations", reserved, n="2") == {
@@ -106,7 +119,7 @@ def test_sound_and_pictures_are_taken_for_what_was_reserved(modules: Modules) ->
 def test_units_are_counted_from_the_request(modules: Modules) -> None:
     assert first(modules, "images/edits", None, n="3")["images"] == 3
     heard = first(modules, "audio/translations", None, audio_bytes="1001")
-    assert heard["audio_milliseconds"] == 2002
+    assert heard["audio_milliseconds"] == 1335
     assert first(modules, "audio/speech", None, characters="17")["characters"] == 17
     for documents, searches in (("1", 1), ("100", 1), ("101", 2)):
         assert first(modules, "rerank", None, documents=documents)["search_units"] == searches
