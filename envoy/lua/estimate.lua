@@ -11,8 +11,9 @@ local TOKENS_PER_MEDIA_PART = 85 -- OpenAI's price of a picture at low detail
 -- What a provider has generated and not yet delivered when a call is cut off: half a second to a
 -- second of the usual 30 to 80 tokens a second.
 local AHEAD = 32
--- 4 kbit/s, less than any usual codec needs for speech: sound is not longer than this makes it.
-local LEAST_BYTES_PER_SECOND = 500
+-- Sound is not longer than this makes it: Opus goes down to 6 kbit/s (RFC 6716, section 2.1.1), as
+-- the reservation has it.
+local LEAST_BYTES_PER_SECOND = 750
 local DOCUMENTS_PER_SEARCH = 100 -- Cohere: "one query with up to 100 documents to be ranked"
 
 -- The parts of a total that a reservation can have, the dearest first.
@@ -73,8 +74,13 @@ local function is_sensed(endpoint)
   return endpoint:find("^audio/") ~= nil or endpoint:find("^images/") ~= nil
 end
 
+-- What a stored response adds to the input nobody has seen either.
+local function is_continued(request)
+  return (request["previous_response_id"] or "none") ~= "none"
+end
+
 local function input_of(request, reserved, most)
-  if is_sensed(request["endpoint"]) then
+  if is_sensed(request["endpoint"]) or is_continued(request) then
     return reserved["input_tokens"] or M.input(request, most)
   end
   return M.input(request, most)
@@ -87,12 +93,16 @@ local function output_of(request, most)
   return request["stream"] == "true" and M.of_stream(0, 0, false, most) or M.of_whole(0, false, most)
 end
 
-local function add_parts(counts, reserved)
+-- Of a part, as much as was reserved, within what its total has left; of sound and pictures in a body
+-- of text, as much as their parts are taken for.
+local function add_parts(counts, reserved, request)
+  local media = is_sensed(request["endpoint"]) and huge or tonumber(request["media_parts"]) * TOKENS_PER_MEDIA_PART
+  local caps = { input_audio_tokens = media, input_image_tokens = media }
   for total, names in pairs(PARTS) do
     local left = counts[total]
     for _, name in ipairs(names) do
       if reserved[name] then
-        counts[name] = min(reserved[name], left)
+        counts[name] = min(reserved[name], left, caps[name] or huge)
         left = left - counts[name]
       end
     end
@@ -126,7 +136,7 @@ function M.first(request, reservation)
     output_tokens = output_of(request, most_output),
   }
   if endpoint:find("^images/") then counts.image_variant = request["image_variant"] end
-  add_parts(counts, reserved)
+  add_parts(counts, reserved, request)
   for name, value in pairs(units(request)) do
     if value > 0 then counts[name] = min(value, reserved[name] or huge) end
   end

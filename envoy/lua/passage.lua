@@ -2,7 +2,7 @@
 -- give way to the alias and to ids of the client's (shown.lua).
 --
 -- Reads  tollhouse.request              endpoint, include_usage, previous_response_id
---        tollhouse.attempt              show_model, and what ids are bound by (ids.lua)
+--        tollhouse.attempt              show_model, price, and what ids are bound by (ids.lua)
 --        envoy.filters.http.ratelimit   no estimate is above it
 -- Writes tollhouse.response             (record.lua)
 
@@ -29,6 +29,14 @@ local function grows(endpoint)
   return endpoints.generates[endpoint]
 end
 
+-- Of pictures that are charged by the picture, nobody counts tokens: there are none to estimate.
+local function completed(counts, call)
+  if counts.images and not counts.output_tokens and call.is_by_the_picture then
+    counts.input_tokens, counts.output_tokens = 0, 0
+  end
+  return counts
+end
+
 -- Streams.
 
 -- What came after the last usage is not in it, unless the stream is over.
@@ -43,7 +51,7 @@ local function save_progress(handle, reader, saved, call)
   local known = reader.usage or reader.input
   if known and known ~= saved.known then
     saved.known = known
-    record.reported(handle, known)
+    record.reported(handle, completed(known, call))
   end
   local reported = is_reported(reader)
   if grows(call.endpoint) and not (reported and reader.usage.output_tokens) then
@@ -76,6 +84,8 @@ local function stream(handle, call)
     note_first_event(handle, reader, saved, started)
     if is_counted(call.endpoint) then save_progress(handle, reader, saved, call) end
   end
+  reader:finish() -- a last event that was never closed can still report usage
+  if is_counted(call.endpoint) then save_progress(handle, reader, saved, call) end
 end
 
 -- Answers in one piece.
@@ -103,7 +113,7 @@ local function conclude(handle, bytes, call)
   end
   record.save(handle, values)
   if reported and is_counted(call.endpoint) then
-    record.reported(handle, reported)
+    record.reported(handle, completed(reported, call))
     record.save(handle, {usage_source = "reported"})
   end
   return answer and shown.answer(bytes, answer, call.endpoint, call.show) or bytes
@@ -153,9 +163,8 @@ end
 
 -- The choice.
 
-local function show_of(metadata, request)
-  local attempt, previous = metadata:get("tollhouse.attempt"), request["previous_response_id"]
-  if not attempt then return {} end
+local function show_of(attempt, request)
+  local previous = request["previous_response_id"]
   return {
     model = attempt["show_model"],
     response_id = ids.binder(attempt),
@@ -163,14 +172,21 @@ local function show_of(metadata, request)
   }
 end
 
+-- Where `include_usage` is asked for, and an event of its own answers it.
+local function may_hide_usage(request)
+  local endpoint = request["endpoint"]
+  return (endpoint == "chat/completions" or endpoint == "completions") and request["include_usage"] ~= "true"
+end
+
 local function call_of(handle)
   local metadata = handle:streamInfo():dynamicMetadata()
-  local request = metadata:get("tollhouse.request")
+  local request, attempt = metadata:get("tollhouse.request"), metadata:get("tollhouse.attempt") or {}
   local _, most = estimate.most(request, metadata:get("envoy.filters.http.ratelimit"))
   return {
     endpoint = request["endpoint"],
-    hide_usage = request["include_usage"] ~= "true",
-    show = show_of(metadata, request),
+    hide_usage = may_hide_usage(request),
+    show = show_of(attempt, request),
+    is_by_the_picture = (attempt["price"] or {})["per_image"] ~= nil,
     most = most, -- output tokens that no estimate is above
   }
 end
