@@ -1,5 +1,5 @@
-"""The bodies that envoy/lua/failure.lua writes, read by the real SDKs: each status is the class that
-its users catch."""
+"""The bodies that envoy/lua/failure.lua writes, read by the real SDKs: each status is the class
+that its users catch."""
 
 from __future__ import annotations
 
