@@ -11,6 +11,8 @@
 --   [host]    names under the usual top-level domains (Azure's resource hosts), IPv4 addresses
 --   [key]     any run that looks like a secret: 16 letters and digits in one piece with both among
 --             them; 24 with small and capital letters and digits, dashes and the like included; 40 of any
+-- A caller can have a long run of one letter quoted back: every pattern here starts at the edge of a run, so that none
+-- is tried again from each of its bytes.
 -- Kept: ids that the caller sent or was given (call_…, toolu_…, resp_…, msg_…), words, numbers, paths of parameters.
 
 local M = {}
@@ -39,6 +41,12 @@ local ORDINARY = set "level based scoped specific defined content input message 
 local OWN_IDS = set "call toolu srvtoolu resp msg rs fc cmpl chatcmpl file batch asst thread run vs"
 local TOP_LEVEL = set "com net org io ai dev cloud app co us eu uk de fr cn in internal local svc lan corp test"
 
+-- The last byte that is not in `marks`; the pattern "[…]*$" would be tried from every byte.
+local function last_without(text, marks, last)
+  while last > 0 and find(sub(text, last, last), marks) do last = last - 1 end
+  return last
+end
+
 -- Names.
 
 local NAME_BYTES = "[%w%-%._@/]"
@@ -47,7 +55,7 @@ local NAME_BYTES = "[%w%-%._@/]"
 local function token_around(text, first, last)
   while first > 1 and find(sub(text, first - 1, first - 1), NAME_BYTES) do first = first - 1 end
   local after = match(text, "^[%w%-%._@/:]*()", last + 1)
-  return first, last + #match(sub(text, last + 1, after - 1), "^(.-)[%.:/@%-]*$")
+  return first, math.max(last, last_without(text, "[%.:/@%-]", after - 1))
 end
 
 local function stands_alone(text, first, last)
@@ -89,24 +97,35 @@ end
 
 -- Addresses.
 
-local function url(found)
-  return "[url]" .. match(found, "[%.,;:%)%]}]*$")
-end
-
-local function host(found)
-  local name, rest = match(found, "^([%w%-%.]-)(%.*)$")
-  local top = match(name, "%.(%a+)$")
-  local is_host = top and TOP_LEVEL[lower(top)] or find(name, "%.com%.") or find(name, "%.net%.")
-  return is_host and "[host]" .. rest or nil
-end
+local MAX_SCHEME_BYTES = 20
 
 local function without_urls(text)
-  if find(text, "://", 1, true) then text = gsub(text, "%a[%w+%.%-]*://[^%s\"'`<>]*", url) end
-  return (gsub(text, "[%w%._%%+%-]+@[%w%-]+%.[%w%.%-]*%w", "[email]"))
+  local out, from = {}, 1
+  local first, last = find(text, "://", 1, true)
+  while first do
+    local scheme = match(sub(text, math.max(from, first - MAX_SCHEME_BYTES), first - 1), "%a[%w+%.%-]*$") or ""
+    last = match(text, "^[^%s\"'`<>]*()", last + 1) - 1
+    out[#out + 1] = sub(text, from, first - #scheme - 1) .. "[url]"
+    from = last_without(text, "[%.,;:%)%]}]", last) + 1
+    first, last = find(text, "://", last + 1, true)
+  end
+  return table.concat(out) .. sub(text, from)
+end
+
+local function without_emails(text)
+  return (gsub(text, "%f[%w%._%%+%-][%w%._%%+%-]+@[%w%-]+%.[%w%.%-]*%w", "[email]"))
+end
+
+local function host(run)
+  local first, last = find(run, "[^%.]"), last_without(run, "%.", #run)
+  local name = first and sub(run, first, last) or ""
+  local top = match(name, "%.(%a+)$")
+  local is_host = top and TOP_LEVEL[lower(top)] or find(name, "%.com%.") or find(name, "%.net%.")
+  return is_host and sub(run, 1, first - 1) .. "[host]" .. sub(run, last + 1) or nil
 end
 
 local function without_hosts(text)
-  text = gsub(text, "%f[%w][%w%-]+%.[%w%-%.]+", host)
+  text = gsub(text, "%f[%w%-%.][%w%-%.]+", host)
   return (gsub(text, "%f[%d]%d%d?%d?%.%d%d?%d?%.%d%d?%d?%.%d%d?%d?%f[^%d%.]", "[host]"))
 end
 
@@ -169,10 +188,14 @@ local function bearer(word, space, token)
   if find(token, "[%d%*]") or #token >= 16 then return word .. space .. "[key]" end
 end
 
+local function starred_out(run)
+  return find(run, "***", 1, true) and "[key]" or nil
+end
+
 local function without_keys(text)
   text = gsub(text, "(%f[%a][bB]earer)(%s+)([^%s\"'`,]+)", bearer)
-  text = gsub(text, "[%w_%-]*%*%*%*[%w_%-%*]*", "[key]")
-  text = gsub(text, "%f[%w][%w_%-]+%.%.%.+[%w_%-]+", "[key]") -- sk-ab...yz
+  text = gsub(text, "%f[%w_%-%*][%w_%-%*]+", starred_out)
+  text = gsub(text, "%f[%w_%-][%w_%-]+%.%.%.+[%w_%-]+", "[key]") -- sk-ab...yz
   return (gsub(text, "%f[%w_%-][%w_%-]+", secret))
 end
 
@@ -192,7 +215,7 @@ end
 function M.text(text, names)
   text = gsub(shortened(text), "[%z\1-\8\11\12\14-\31]", " ")
   text = without_names(text, names)
-  text = without_keys(without_ids(without_urls(text)))
+  text = without_keys(without_ids(without_emails(without_urls(text))))
   text = without_hosts(text)
   text = gsub(text, "%f[%w_%-+/=][%w_%-+/=]+", encoded)
   local alias = names.alias or "the model"

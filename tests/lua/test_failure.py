@@ -200,6 +200,23 @@ def test_words_numbers_paths_and_the_callers_own_ids_stay(modules: Modules, kept
 
 
 @pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("key ab***yz, sk-ab...yz", "key [key], [key]"),
+        ("at acme.openai.azure.com.Next: 10.0.0.7", "at [host]: [host]"),
+        ("token aB3+dE5/fG7+hJ9/kL1+mN3/pQ5= used", "token [key] used"),
+        ("Bearer abcdef12 sent", "Bearer [key] sent"),
+        ("request ID: 7f-9, account id 12", "request ID: [id], account id [id]"),
+        ("project_number:98765 in 1234-5678-9012", "project_number:[id] in [id]"),
+    ],
+)
+def test_what_tells_the_account_is_a_word_in_brackets(
+    modules: Modules, message: str, shown: str
+) -> None:
+    assert said(modules, message) == shown
+
+
+@pytest.mark.parametrize(
     ("model", "message", "shown"),
     [
         ("gpt-4o", "The model `gpt-4o` is busy", "The model `chat` is busy"),
@@ -348,6 +365,14 @@ def test_anthropics_error_event_keeps_its_shape(modules: Modules) -> None:
         "type": "overloaded_error",
         "message": "Overloaded: [id]",
     }
+
+
+def test_an_error_event_without_its_inner_object_has_anthropics_shape_all_the_same(
+    modules: Modules,
+) -> None:
+    data = '{"type":"error","message":"Overloaded"}'
+    shown = modules.call("failure", "event", data, caller("anthropic"))
+    assert require_shape(shown, "anthropic")["message"] == "Overloaded"
 
 
 def test_errors_of_the_responses_endpoint_keep_its_own_shapes(modules: Modules) -> None:
