@@ -58,14 +58,17 @@ local function disposition(part, value)
   return true
 end
 
+-- Others, such as `name`, are a file's name to some.
+local TYPE_PARAMETERS = { charset = true, codecs = true }
+
 -- is_plain: the bytes are text, in UTF-8 or in a charset that reads ASCII alike.
 local function content_type(part, value)
   local kind, rest = match(lower(value), "^([%w+.-]+/[%w+.-]+)(.*)$")
-  if not kind or find(kind, "^multipart/") or find(kind, "^message/") then
+  local found = kind and parameters(rest, TYPE_PARAMETERS)
+  if not found or find(kind, "^multipart/") or find(kind, "^message/") then
     return false
   end
-  local found = kind == "text/plain" and parameters(rest, { charset = true })
-  part.is_plain = found and CHARSETS[found.charset or "utf-8"] or false
+  part.is_plain = kind == "text/plain" and CHARSETS[found.charset or "utf-8"] or false
   return true
 end
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from openai import OpenAI
+from openai import DefaultHttpxClient, OpenAI
 
 from tests.lua.forms import CONTENT_TYPE, file, form, text
 from tests.lua.modules import SOURCE
@@ -89,7 +89,7 @@ def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield client
 
 
-def facts_of(answer: httpx.Response) -> dict[str, str]:
+def facts_of(answer: Any) -> dict[str, str]:
     assert answer.status_code == 200, answer.text
     return {
         name.removeprefix("fact-"): value
@@ -187,9 +187,8 @@ def test_an_unchecked_endpoint_tells_all_facts_and_its_body_is_not_read(
     envoy: httpx.Client, name: str, method: str
 ) -> None:
     path = f"/v1/{name}/x"
-    answer = envoy.request(
-        method, f"{path}?model=a", content=b'{"model":' if method != "GET" else b""
-    )
+    body = b"" if method == "GET" else b'{"model":'
+    answer = envoy.request(method, f"{path}?model=a", content=body)
     assert facts_of(answer) == MISSING | {"path": path, "endpoint": name}
 
 
@@ -241,41 +240,50 @@ def test_a_call_without_a_key_or_with_another_method_is_not_read(envoy: httpx.Cl
         stranger = envoy.post("/v1/responses", json={"model": "a"})
     finally:
         envoy.headers["authorization"] = "Bearer x"
-    assert facts_of(stranger) == {"path": "/v1/responses", "endpoint": "responses"}
-    assert facts_of(envoy.get("/v1/responses")) == {
-        "path": "/v1/responses",
-        "endpoint": "responses",
-    }
+    unread = {"path": "/v1/responses", "endpoint": "responses"}
+    assert facts_of(stranger) == facts_of(envoy.get("/v1/responses")) == unread
     assert facts_of(envoy.get("/v1/chat"))["endpoint"] == "none"
 
 
-def test_what_the_openai_sdk_uploads_is_read_and_only_the_model_changes(
-    envoy: httpx.Client,
+@pytest.fixture
+def openai(envoy: httpx.Client) -> Iterator[OpenAI]:
+    """The SDK, which keeps the bytes that it sends."""
+    keeping = DefaultHttpxClient(
+        event_hooks={"request": [lambda sent: sent.read()]}, trust_env=False
+    )
+    with OpenAI(base_url=f"{envoy.base_url}/v1", api_key="x", http_client=keeping) as client:
+        yield client
+
+
+def only_the_model_changed(raw: Any) -> bool:
+    sent = raw.http_request.content
+    changed = re.sub(rb'(name="model"\r\n\r\n)alias\r\n', rb"\1real\r\n", sent)
+    return bool(raw.http_response.content == changed != sent)
+
+
+def test_a_sound_that_the_openai_sdk_uploads_is_read_and_only_the_model_changes(
+    openai: OpenAI,
 ) -> None:
-    keeping = httpx.Client(event_hooks={"request": [httpx.Request.read]}, trust_env=False)
-    client = OpenAI(base_url=f"{envoy.base_url}/v1", api_key="x", http_client=keeping)
-    sound, picture = ("speech é.mp3", b"\xff\xfb\r\n--" * 99), ("a.png", b"\x89PNG\r\n")
-    calls: list[tuple[str, dict[str, str], Any]] = [
-        (
-            "audio/transcriptions",
-            {"audio_bytes": str(len(sound[1])), "stream": "false"},
-            client.audio.transcriptions.with_raw_response.create(
-                model="alias", file=sound, prompt="as before", timestamp_granularities=["word"]
-            ),
-        ),
-        (
-            "images/edits",
-            {"media_parts": "3", "n": "2", "image_variant": "high 1024x1024"},
-            client.images.with_raw_response.edit(
-                model="alias", image=[picture, picture], mask=picture, prompt="a cat", n=2,
-                quality="high", size="1024x1024",
-            ),
-        ),
-    ]  # fmt: skip
-    for endpoint, expected, raw in calls:
-        told = facts_of(raw.http_response)
-        assert (told["endpoint"], told["model"]) == (endpoint, "alias")
-        assert told | expected == told
-        sent = raw.http_request.content
-        changed = re.sub(rb'(name="model"\r\n\r\n)alias\r\n', rb"\1real\r\n", sent)
-        assert raw.http_response.content == changed != sent
+    sound = b"\xff\xfb\r\n--" * 99
+    raw: Any = openai.audio.transcriptions.with_raw_response.create(
+        model="alias", file=("é.mp3", sound), prompt="x", timestamp_granularities=["word"]
+    )
+    told = facts_of(raw.http_response)
+    assert (told["endpoint"], told["model"]) == ("audio/transcriptions", "alias")
+    assert told["audio_bytes"] == str(len(sound))
+    assert told["text_bytes"] == str(len("alias" + "x" + "word"))
+    assert only_the_model_changed(raw)
+
+
+def test_pictures_that_the_openai_sdk_uploads_are_read_and_only_the_model_changes(
+    openai: OpenAI,
+) -> None:
+    picture = ("a.png", b"\x89PNG\r\n")
+    raw: Any = openai.images.with_raw_response.edit(
+        model="alias", image=[picture, picture], mask=picture, prompt="a cat", n=2, quality="high"
+    )
+    told = facts_of(raw.http_response)
+    assert (told["endpoint"], told["model"]) == ("images/edits", "alias")
+    assert (told["media_parts"], told["n"]) == ("3", "2")
+    assert told["image_variant"] == "high default"
+    assert only_the_model_changed(raw)
