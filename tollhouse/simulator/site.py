@@ -115,7 +115,7 @@ class Site:
             check_model=self._check_model,
             models=DEFAULT_MODELS if self._models is None else self._models,
         )
-        reply = self._quirk.reply(path, handler(call))
+        reply = self._quirk.reply(path, handler(call), counted=not asked.no_usage)
         return wire.garbled(reply, asked.garbage) if asked.garbage else reply
 
     def _endpoint(

@@ -26,13 +26,13 @@ _ACCESS_DENIED = (
 )
 
 
-def _answer(body: Body, _counts: Counts) -> Body:
+def _answer(body: Body, _counts: Counts | None) -> Body:
     for choice in body["choices"]:
         choice["content_filter_results"] = _SAFE
     return body | {"prompt_filter_results": _PROMPT}
 
 
-def _chunk(chunk: Body, _counts: Counts) -> list[Body]:
+def _chunk(chunk: Body, _counts: Counts | None) -> list[Body]:
     chunk.pop("obfuscation", None)
     for choice in chunk["choices"]:
         delta = choice.get("delta", {})

@@ -1,11 +1,11 @@
-"""Groq: usage of a stream in `x_groq`, with times.
+"""Groq: usage of a stream in `x_groq`, with times, and once more in an event of its own if asked.
 
-console.groq.com/docs/api-reference#chat-create (x_groq, the times in usage).
+console.groq.com/docs/api-reference#chat-create (x_groq, the times in usage);
+github.com/Portkey-AI/gateway/issues/1338 (the event of its own).
 """
 
 from __future__ import annotations
 
-from tollhouse.simulator.quirks.plain import plain_usage
 from tollhouse.simulator.quirks.quirk import Body, Quirk
 from tollhouse.simulator.usage import Counts
 
@@ -26,19 +26,19 @@ def _usage(counts: Counts) -> Body:
     return usage | _TIMES
 
 
-def _answer(body: Body, counts: Counts) -> Body:
-    if body.pop("usage", None):
+def _answer(body: Body, counts: Counts | None) -> Body:
+    if counts:
         body["usage"] = _usage(counts)
     return body | {"service_tier": "on_demand", "x_groq": {"id": _ID}}
 
 
-def _chunk(chunk: Body, counts: Counts) -> list[Body]:
+def _chunk(chunk: Body, counts: Counts | None) -> list[Body]:
     for name in ("obfuscation", "service_tier"):
         chunk.pop(name, None)
-    has_usage = plain_usage(chunk, counts).pop("usage", None)
-    finished = any(choice["finish_reason"] for choice in chunk["choices"])
-    if finished and has_usage:
-        chunk["x_groq"] = {"id": _ID, "usage": _usage(counts)}
+    if chunk.pop("usage", None) and counts:
+        chunk["usage"] = _usage(counts)
+    if any(choice["finish_reason"] for choice in chunk["choices"]):
+        chunk["x_groq"] = {"id": _ID} | ({"usage": _usage(counts)} if counts else {})
     elif any(choice.get("delta", {}).get("role") for choice in chunk["choices"]):
         chunk["x_groq"] = {"id": _ID}
     return [chunk]
@@ -54,7 +54,6 @@ GROQ = Quirk(
         (b"x-ratelimit-reset-tokens", b"7.66s"),
         (b"server", b"cloudflare"),
     ),
-    always={"usage_in_last_content": True},
     answer=_answer,
     chunk=_chunk,
 )

@@ -53,13 +53,13 @@ def _error(error: ApiError) -> object:
     return _shape(error.message, kind, code)
 
 
-def _answer(body: Body, counts: Counts) -> Body:
+def _answer(body: Body, counts: Counts | None) -> Body:
     for name in ("service_tier", "system_fingerprint"):
         body.pop(name, None)
     return plain_usage(body, counts)
 
 
-def _chunk(chunk: Body, counts: Counts) -> list[Body]:
+def _chunk(chunk: Body, counts: Counts | None) -> list[Body]:
     chunk.pop("obfuscation", None)
     return [_answer(chunk, counts)]
 

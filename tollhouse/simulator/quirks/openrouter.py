@@ -17,18 +17,18 @@ _PROVIDER = "SimulatedInference"
 _USD_PER_TOKEN = 0.000001
 
 
-def _answer(body: Body, counts: Counts) -> Body:
+def _answer(body: Body, counts: Counts | None) -> Body:
     answer: Body = {"provider": _PROVIDER} | body
     for choice in answer["choices"]:
         choice["native_finish_reason"] = choice["finish_reason"]
-    if answer.get("usage"):
+    if counts and answer.get("usage"):
         cost = round(counts.total_tokens * _USD_PER_TOKEN, 9)
         answer["usage"] |= {"cost": cost, "is_byok": False}
         answer["usage"]["cost_details"] = {"upstream_inference_cost": None}
     return answer
 
 
-def _chunk(chunk: Body, counts: Counts) -> list[Body]:
+def _chunk(chunk: Body, counts: Counts | None) -> list[Body]:
     for name in ("obfuscation", "service_tier"):
         chunk.pop(name, None)
     if chunk.get("usage") is None:

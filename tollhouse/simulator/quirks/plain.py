@@ -6,7 +6,7 @@ from tollhouse.simulator.quirks.quirk import Body
 from tollhouse.simulator.usage import Counts
 
 
-def plain_usage(body: Body, _counts: Counts) -> Body:
+def plain_usage(body: Body, _counts: Counts | None) -> Body:
     """The body with nothing but the three numbers in its usage; without it where it is null."""
     usage = body.pop("usage", None)
     if usage:
@@ -15,7 +15,7 @@ def plain_usage(body: Body, _counts: Counts) -> Body:
     return body
 
 
-def plain_chunk(chunk: Body, counts: Counts) -> list[Body]:
+def plain_chunk(chunk: Body, counts: Counts | None) -> list[Body]:
     """The same of a chunk, without OpenAI's padding and tiers."""
     for name in ("obfuscation", "service_tier"):
         chunk.pop(name, None)

@@ -23,11 +23,11 @@ def _accept(_endpoint: str, _body: Body) -> None:
     """Any request is fine."""
 
 
-def _same(body: Body, _counts: Counts) -> Body:
+def _same(body: Body, _counts: Counts | None) -> Body:
     return body
 
 
-def _alone(chunk: Body, _counts: Counts) -> list[Body]:
+def _alone(chunk: Body, _counts: Counts | None) -> list[Body]:
     return [chunk]
 
 
@@ -41,7 +41,8 @@ class Quirk:
     headers: its own response headers, in place of OpenAI's.
     always: directives that each request to it has, as by `x-simulate`.
     check: raises the error of a chat request that it refuses.
-    answer: a chat's JSON body as it has it. chunk: a chunk of a chat's stream as one or more.
+    answer: a chat's JSON body as it has it. chunk: a chunk of a chat's stream as one or more. Both
+        are given the counts, None where usage is to be nowhere.
     before_stream, before_body: bytes that come first.
     error: the JSON of an error. rerank: whose shape its rerank answers have.
     """
@@ -52,8 +53,8 @@ class Quirk:
     headers: tuple[Header, ...] | None = None
     always: Mapping[str, Any] = field(default_factory=dict)
     check: Callable[[str, Body], None] = _accept
-    answer: Callable[[Body, Counts], Body] = _same
-    chunk: Callable[[Body, Counts], list[Body]] = _alone
+    answer: Callable[[Body, Counts | None], Body] = _same
+    chunk: Callable[[Body, Counts | None], list[Body]] = _alone
     before_stream: bytes = b""
     before_body: bytes = b""
     error: Callable[[ApiError], object] = errors.shape
@@ -72,18 +73,18 @@ class Quirk:
         if self.check is not _accept and endpoint in _CHAT and body.startswith(b"{"):
             self.check(endpoint, json.loads(body))
 
-    def reply(self, endpoint: str, reply: Reply) -> Reply:
+    def reply(self, endpoint: str, reply: Reply, *, counted: bool) -> Reply:
         """The provider's form of OpenAI's answer. Only chats differ."""
         untouched = self.answer is _same and self.chunk is _alone and not self.before_stream
         if endpoint not in _CHAT or reply.charge is None or untouched:
             return reply
-        counts = reply.charge.counts
+        counts = reply.charge.counts if counted else None
         if isinstance(reply.body, bytes):
             body = self.answer(json.loads(reply.body), counts)
             return replace(reply, body=self.before_body + as_json(body))
         return replace(reply, body=self._events(reply.body, counts))
 
-    def _events(self, parts: Iterable[Part], counts: Counts) -> Iterator[Part]:
+    def _events(self, parts: Iterable[Part], counts: Counts | None) -> Iterator[Part]:
         if self.before_stream:
             yield Part(self.before_stream)
         for part in parts:

@@ -14,16 +14,16 @@ from tollhouse.simulator.quirks.quirk import Body, Quirk
 from tollhouse.simulator.usage import Counts
 
 
-def _deepseek_answer(body: Body, counts: Counts) -> Body:
+def _deepseek_answer(body: Body, counts: Counts | None) -> Body:
     body.pop("obfuscation", None)
-    if body.get("usage"):
+    if counts and body.get("usage"):
         hit = counts.cached_input_tokens
         miss = max(0, counts.input_tokens - hit)
         body["usage"] |= {"prompt_cache_hit_tokens": hit, "prompt_cache_miss_tokens": miss}
     return body
 
 
-def _deepseek_chunk(chunk: Body, counts: Counts) -> list[Body]:
+def _deepseek_chunk(chunk: Body, counts: Counts | None) -> list[Body]:
     return [_deepseek_answer(chunk, counts)]
 
 
@@ -59,11 +59,11 @@ def _vllm_error(error: ApiError) -> object:
     except ValueError:
         kind = "InternalServerError"
     about = {"message": error.message, "type": kind, "param": error.param, "code": error.status}
-    return {"error": about}
+    return {"object": "error"} | about
 
 
 VLLM = Quirk(
-    source="docs.vllm.ai/en/latest/serving/openai_compatible_server (ErrorResponse: integer code)",
+    source="github.com/vllm-project/vllm/issues/4667 and openai/openai-agents-python/issues/2129",
     headers=((b"server", b"uvicorn"),),
     answer=plain_usage,
     chunk=plain_chunk,
@@ -77,7 +77,7 @@ def _ollama_error(error: ApiError) -> object:
 
 
 OLLAMA = Quirk(
-    source="docs.ollama.com/api/openai-compatibility and /api/errors (a string)",
+    source="docs.ollama.com/api/openai-compatibility; github.com/ollama/ollama/issues/9905",
     key_headers=(),
     headers=(),
     answer=plain_usage,
