@@ -28,7 +28,8 @@ def refused(snapshot: Snapshot, call: Call, code: str) -> Refused:
 
 
 def test_a_known_key_may_call_an_alias_of_its_policy(snapshot: Snapshot):
-    assert decide(snapshot, CHAT, NOW) == Granted(snapshot.keys["app"], snapshot.aliases["small"])
+    small = snapshot.aliases["small"]
+    assert decide(snapshot, CHAT, NOW) == Granted(snapshot.keys["app"], small, endpoints.CHAT)
     assert isinstance(decide(snapshot, EMBEDDINGS, NOW), Granted)
 
 
@@ -136,12 +137,31 @@ def test_an_alias_is_refused_on_an_endpoint_that_it_does_not_serve(snapshot: Sna
     assert (refusal.param, refusal.alias) == ("model", "vectors")
 
 
-@pytest.mark.parametrize("path", ["/v1/batches", "/v1/files/file-1", "/v1/responses", "/v1/chat"])
-def test_an_endpoint_whose_model_cannot_be_checked_is_not_open(snapshot: Snapshot, path: str):
-    call = replace(CHAT, path=path, endpoint=None, model=None)
-    told = refused(snapshot, call, "endpoint_not_allowed").message
-    assert path in told
-    assert "Open endpoints: POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models" in told
+OPEN = ", ".join(
+    [*(f"POST /v1/{name}" for name in sorted(endpoints.NAMING_A_MODEL)), "GET /v1/models"]
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint"),
+    [
+        ("/v1/batches", "batches"),
+        ("/v1/files/file-1", "files"),
+        ("/v1/chat", None),
+        ("/v1/chat/completions/chatcmpl-1", None),
+        ("/v1/responses/resp_1/input_items", None),
+        ("/v1/messages/batches", None),
+        ("/v1/realtime", None),
+    ],
+)
+def test_an_endpoint_whose_model_cannot_be_checked_is_not_open(
+    snapshot: Snapshot, path: str, endpoint: str | None
+):
+    call = replace(CHAT, path=path, endpoint=endpoint, model=None)
+    refusal = refused(snapshot, call, "endpoint_not_allowed")
+    assert path in refusal.message
+    assert refusal.message.endswith(f"Open endpoints: {OPEN}.")
+    assert (refusal.param, refusal.alias) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +171,8 @@ def test_an_endpoint_whose_model_cannot_be_checked_is_not_open(snapshot: Snapsho
         ("GET", "/", None),
         ("GET", "/v2/files", None),
         ("GET", "/v1/chat/completions", endpoints.CHAT),
+        ("PUT", "/v1/messages/count_tokens", endpoints.COUNT_TOKENS),
+        ("POST", "/v1/responses/resp_1", endpoints.RESPONSE_BY_ID),
         ("POST", "/v1/models", None),
         ("DELETE", "/v1/models/small", None),
     ],
@@ -179,7 +201,7 @@ def test_a_call_that_request_lua_said_nothing_about_goes_nowhere(snapshot: Snaps
 
 WRONG = {
     "key": {"api_key": "sk-unknown"},
-    "endpoint": {"path": "/v1/files", "endpoint": None},
+    "endpoint": {"path": "/v1/files", "endpoint": "files"},
     "body": {"body_error": BAD_BODY},
     "alias": {"model": "gpt-9"},
 }
@@ -240,7 +262,7 @@ calls = st.builds(
     method=st.sampled_from(["GET", "POST", "PUT"]),
     path=st.sampled_from(PATHS) | st.text(max_size=100).map(lambda text: "/" + text),
     api_key=st.sampled_from([key(name) for name in KEY_IDS]) | st.none() | st.text(max_size=50),
-    endpoint=st.sampled_from([*sorted(endpoints.KNOWN), None, "files"]),
+    endpoint=st.sampled_from([*sorted(endpoints.KNOWN), None]),
     model=st.sampled_from(ALIASES) | st.none() | st.text(max_size=300),
     body_error=st.none() | st.just(BAD_BODY),
 )
@@ -257,7 +279,8 @@ def test_only_an_alias_of_the_key_on_an_endpoint_that_it_serves_is_ever_granted(
         assert decision.key.expires_at is None or decision.key.expires_at > NOW
         assert decision.alias.name == call.model
         assert decision.alias.name in decision.key.models
-        assert call.endpoint in decision.alias.endpoints
+        assert decision.endpoint == call.endpoint
+        assert endpoints.served_as(call.endpoint or "") in decision.alias.endpoints
         assert call.method == "POST"
         assert call.body_error is None
 
@@ -300,8 +323,8 @@ def test_a_parameter_that_only_costs_more_is_no_matter_of_the_key(snapshot: Snap
 def test_a_replaced_key_is_its_successor_until_its_moment_and_not_at_it(snapshot: Snapshot):
     call, rotated = replace(CHAT, api_key=key("old")), snapshot.keys["rotated"]
     end = rotated.previous[keys.sha256_hex(key("old"))]
-    small = snapshot.aliases["small"]
-    assert decide(snapshot, call, end - 0.001) == Granted(rotated, small, is_previous=True)
+    granted = Granted(rotated, snapshot.aliases["small"], endpoints.CHAT, is_previous=True)
+    assert decide(snapshot, call, end - 0.001) == granted
     ended = decide(snapshot, call, end)
     assert isinstance(ended, Refused)
     assert (ended.code, ended.key) == ("key_expired", rotated)
@@ -312,7 +335,7 @@ def test_a_replaced_key_is_its_successor_until_its_moment_and_not_at_it(snapshot
 def test_a_replaced_key_changes_nothing_for_its_successor(snapshot: Snapshot):
     call = replace(CHAT, api_key=key("rotated"))
     assert decide(snapshot, call, NOW) == Granted(
-        snapshot.keys["rotated"], snapshot.aliases["small"]
+        snapshot.keys["rotated"], snapshot.aliases["small"], endpoints.CHAT
     )
     refused(snapshot, replace(CHAT, api_key=key("older")), "key_expired")
 

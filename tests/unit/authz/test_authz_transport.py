@@ -14,6 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from google.rpc.code_pb2 import OK, PERMISSION_DENIED
 
 from authz_service.decision import decide
+from authz_service.stored import tag_of
 from authz_service.transport import Answers, call_from
 from authz_service.verdicts import Call, Granted, Listed, Refused
 from tests.unit.authz.builders import NOW, Sent, bearer, check_request, key, snapshot_of
@@ -42,7 +43,8 @@ def headers(response: CheckResponse) -> dict[str, str]:
 
 
 def granted(snapshot: Snapshot, alias: str = "small", key_id: str = "app") -> Granted:
-    return Granted(snapshot.keys[key_id], snapshot.aliases[alias])
+    endpoint = min(snapshot.aliases[alias].endpoints)
+    return Granted(snapshot.keys[key_id], snapshot.aliases[alias], endpoint)
 
 
 def test_a_request_is_read_as_the_call_it_is():
@@ -122,32 +124,38 @@ def test_a_grant_carries_all_that_the_later_filters_and_the_log_need(snapshot: S
         "provider": "openai",
         "provider_model": "gpt-4o-mini",
         "reason": "allowed",
-        "price": {
-            "input_per_million": "0.15",
-            "output_per_million": "0.6",
-            "cached_input_per_million": "0.15",
-        },
-        "rewrite": {
-            "model": "gpt-4o-mini",
-            "max_tokens_field": "max_completion_tokens",
-            "stream_usage": "requested",
-            "defaults": {"temperature": "0.2"},
-            "max_output_tokens": 1000,
-        },
+        "show_model": "small",
+        "attempts": [
+            {
+                "provider": "openai",
+                "model": "gpt-4o-mini",
+                "deployment": tag_of("small", "openai", "gpt-4o-mini"),
+                "max_tokens_field": "max_completion_tokens",
+                "stream_usage": "requested",
+                "defaults": {"temperature": "0.2"},
+                "max_output_tokens": 1000,
+                "price": {
+                    "input_per_million": "0.15",
+                    "output_per_million": "0.6",
+                    "cached_input_per_million": "0.15",
+                },
+            }
+        ],
     }
 
 
 def test_an_alias_without_a_maximum_gets_the_default_of_the_org(snapshot: Snapshot):
-    rewrite = metadata(answer(snapshot, granted(snapshot, "large")))["rewrite"]
-    assert rewrite["default_max_output_tokens"] == snapshot.org.default_max_output_tokens
-    assert "max_output_tokens" not in rewrite
+    [attempt] = metadata(answer(snapshot, granted(snapshot, "large")))["attempts"]
+    assert attempt["default_max_output_tokens"] == snapshot.org.default_max_output_tokens
+    assert "max_output_tokens" not in attempt
 
 
 def test_an_unpriced_alias_has_no_price_and_a_key_without_env_no_env(snapshot: Snapshot):
-    free = replace(snapshot.aliases["small"], price=None)
+    small = snapshot.aliases["small"]
+    free = replace(small, deployments=(replace(small.first, price=None),))
     without = replace(snapshot, aliases={"small": free})
-    told = metadata(answer(without, Granted(without.keys["narrow"], free)))
-    assert "price" not in told
+    told = metadata(answer(without, Granted(without.keys["narrow"], free, endpoints.CHAT)))
+    assert "price" not in told["attempts"][0]
     assert "env" not in told
 
 
@@ -203,7 +211,7 @@ def test_a_refused_stranger_leaves_no_name_behind(snapshot: Snapshot):
     assert set(told) == {"policy_version", "reason"}
 
 
-def test_models_are_listed_in_openai_s_shape(snapshot: Snapshot):
+def test_models_are_listed_in_the_shape_of_openai_and_of_anthropic_at_once(snapshot: Snapshot):
     aliases = (snapshot.aliases["large"], snapshot.aliases["small"])
     response = answer(snapshot, Listed(snapshot.keys["app"], aliases, single=False))
     body = json.loads(response.denied_response.body)
@@ -216,6 +224,21 @@ def test_models_are_listed_in_openai_s_shape(snapshot: Snapshot):
         "object": "model",
         "created": 0,
         "owned_by": "tollhouse",
+        "type": "model",
+        "display_name": "large",
+        "created_at": "1970-01-01T00:00:00Z",
+    }
+    assert (body["first_id"], body["last_id"], body["has_more"]) == ("large", "small", False)
+
+
+def test_a_list_of_no_models_has_neither_first_nor_last(snapshot: Snapshot):
+    response = answer(snapshot, Listed(snapshot.keys["nothing"], (), single=False))
+    assert json.loads(response.denied_response.body) == {
+        "object": "list",
+        "data": [],
+        "has_more": False,
+        "first_id": None,
+        "last_id": None,
     }
 
 
