@@ -27,6 +27,7 @@ from tollhouse.policy.compiled import Alias, Org, Snapshot
 from tollhouse.policy.compiler import compile_tree
 from tollhouse.policy.problems import PolicyError, PolicyProblem
 from tollhouse.policy.warnings.view import Warned
+from tollhouse.prices.command import prices
 from tollhouse.render_cli import INCOMPLETE_TLS, render
 from tollhouse.terminal import err, fail, out, say
 
@@ -171,6 +172,7 @@ def schema(
 
 
 app.command()(render)
+app.command()(prices)
 
 
 @app.command()

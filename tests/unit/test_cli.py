@@ -22,6 +22,7 @@ OPTIONS = {
     "render": "--out --policies --seen-as --listen --admin --authz --ratelimit --console"
     " --access-log --tls-cert --tls-key --services-ca --services-cert --services-key --watch"
     " --envoy-admin --policy --policy-redis-url --policy-public-key --policy-cache",
+    "prices": "--alias --policies --format",
     "status": "--run-dir --policies --authz --ratelimit --envoy --format",
     "keys new": "ID --team --project --env --expires --allowed-models --owner --file --policies"
     " --json",
@@ -87,7 +88,7 @@ def test_the_help_of_a_command_names_all_it_takes(command: str) -> None:
         (
             [],
             [
-                *("up", "check", "schema", "render", "status", "simulate"),
+                *("up", "check", "schema", "render", "prices", "status", "simulate"),
                 *("explain", "diff", "test", "replay"),
                 *("keys", "ledger", "import", "policy", "tokens", "audit"),
             ],

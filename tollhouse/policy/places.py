@@ -44,7 +44,7 @@ class Places:
         path = (*path, *_within(scope), field)
         return self._at(document, path)
 
-    def model(self, alias: str, *path: str) -> str:
+    def model(self, alias: str, *path: str | int) -> str:
         """file:line of an alias in models.yaml, or of a field of it."""
         return self._at(self._tree.models.document, ("models", alias, *path))
 

@@ -1,0 +1,1 @@
+"""`tollhouse prices`: what each alias costs, and where that is written."""

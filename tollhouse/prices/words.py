@@ -1,0 +1,92 @@
+"""Prices as text and as JSON. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from tollhouse.money import Labels, format_usd, usd_to_nano
+from tollhouse.prices.in_force import InForce
+
+_PER_MILLION = "_per_million"
+_UNITS = {
+    "per_hour": ("input audio", "an hour"),
+    "per_million_characters": ("speech", "a million characters"),
+    "per_thousand_searches": ("rerank", "a thousand searches"),
+    "per_request": ("request", "each"),
+}
+_MINIMUM_AUDIO = "minimum_audio_milliseconds"
+Row = tuple[str, str, str]
+"""What is charged, USD, for how much of it."""
+
+
+def json_text(found: Iterable[InForce], list_version: str) -> str:
+    """One JSON document; a price as the access log writes it."""
+    return json.dumps(
+        {
+            "public_list": _named(list_version),
+            "deployments": [_entry(each, list_version) for each in found],
+        },
+        indent=2,
+    )
+
+
+def text_lines(found: Iterable[InForce], list_version: str) -> Iterator[str]:
+    """For each deployment a line that says from where, and one for each rate."""
+    for each in found:
+        yield f"{each.alias}  {each.provider}/{each.model}  ({_source(each, list_version)})"
+        yield from _aligned(_rows(each.price.to_labels())) if each.price else ()
+
+
+def _entry(each: InForce, list_version: str) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "alias": each.alias,
+        "provider": each.provider,
+        "model": each.model,
+    }
+    if each.price is None:
+        return {**entry, "missing_because": each.missing_because}
+    return {**entry, "source": _source(each, list_version), "price": each.price.to_labels()}
+
+
+def _source(each: InForce, list_version: str) -> str:
+    if each.price is None:
+        return f"no price: {each.missing_because}"
+    return each.at or _named(list_version)
+
+
+def _named(list_version: str) -> str:
+    return f"genai-prices {list_version}"
+
+
+def _rows(labels: Labels, where: str = "") -> Iterator[Row]:
+    """The rates of one level, then those of long inputs, tiers and pictures."""
+    for name, value in labels.items():
+        if isinstance(value, dict):
+            yield from _nested(name, value, where)
+        elif name == _MINIMUM_AUDIO:
+            yield (f"{where}input audio", f"{int(value) / 1000:g} s", "at least")
+        else:
+            what, per = _UNITS.get(name, (_words(name), "a million tokens"))
+            yield (f"{where}{what}", format_usd(usd_to_nano(value)), per)
+
+
+def _nested(name: str, within: Labels, where: str) -> Iterator[Row]:
+    for key, value in within.items():
+        if not isinstance(value, dict):
+            yield (f"{where}image, {key}", format_usd(usd_to_nano(value)), "each")
+        elif name == "service_tiers":
+            yield from _rows(value, f"{where}{key}: ")
+        else:
+            yield from _rows(value, f"{where}above {int(key):,} input tokens: ")
+
+
+def _words(name: str) -> str:
+    return name.removesuffix(_PER_MILLION).replace("_", " ")
+
+
+def _aligned(rows: Iterable[Row]) -> Iterator[str]:
+    rows = list(rows)
+    wide, dear = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for what, usd, per in rows:
+        yield f"  {what.ljust(wide)}  {usd.rjust(dear)}  {per}"
