@@ -16,6 +16,7 @@ COUNTS = (
     "images",
     "audio_milliseconds",
     "characters",
+    "search_units",
 )
 """The counts of a call that the access log and the simulator's bill have under one name."""
 
@@ -28,7 +29,8 @@ def assert_billed(outcome: Outcome, alias: str, *, key: str = "app") -> None:
         assert line["status"] == 200
         assert line["usage"]["usage_source"] == "reported"
         assert "reservation_id" in line["reservation"]
-    assert _logged(outcome.calls) == _billed(outcome.bill)
+    logged, billed = _logged(outcome.calls), _billed(outcome.bill)
+    assert logged == billed
 
 
 def _logged(lines: list[dict[str, Any]]) -> dict[str, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,11 +25,19 @@ def clients_gateway(clients_root: Path) -> Iterator[Gateway]:
         yield gateway
 
 
-@pytest.fixture(scope="module")
-def client(
-    request: pytest.FixtureRequest, clients_gateway: Gateway, clients_root: Path
-) -> Iterator[Client]:
+@pytest.fixture(scope="session")
+def start_client(clients_gateway: Gateway, clients_root: Path) -> Iterator[Callable[[str], Client]]:
+    """Starts a client that is asked for by its name, once."""
+    with contextlib.ExitStack() as stack:
+
+        @cache
+        def start(name: str) -> Client:
+            return stack.enter_context(started(name, clients_gateway, clients_root / name))
+
+        yield start
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest, start_client: Callable[[str], Client]) -> Client:
     """The client that the test's module names in `CLIENT`."""
-    name = request.module.CLIENT
-    with started(name, clients_gateway, clients_root / name) as client:
-        yield client
+    return start_client(request.module.CLIENT)
