@@ -64,7 +64,7 @@ projects:
     keys:
 {key("app")}\
 {key("without-other", "  denied_models: [other]")}\
-{key("poor", "  limits: {monthly_spend_usd: 0.0065}")}"""
+{key("poor", "  limits: {monthly_spend_usd: 0.0055}")}"""
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_silence_before_the_answer_falls_back_and_is_charged_as_what_it_may_cost
 
 def test_a_stream_that_has_begun_is_not_begun_again(gateway: Gateway) -> None:
     cooled(gateway, "first")
-    with gateway.fault("tokens=3,token_delay_ms=700", "first"):
+    with gateway.fault("completion_tokens=3,token_delay_ms=700", "first"):
         answer = ask(gateway, "pair", stream=True)
     assert answer.status_code == 200
     assert "[DONE]" in answer.text
@@ -176,7 +176,6 @@ def test_an_alias_with_one_deployment_gets_its_own_error(gateway: Gateway) -> No
     with gateway.fault("status=429", "first"):
         answers = [ask(gateway, "alone") for _ in range(8)]
     assert {answer.status_code for answer in answers} == {429}
-    assert {answer.json()["error"]["type"] for answer in answers} == {"requests"} or True
 
 
 def test_the_alias_of_a_fallback_is_authorised_too(gateway: Gateway) -> None:
@@ -199,7 +198,7 @@ def test_a_fallback_with_limits_of_its_own_is_not_a_way_around_them(gateway: Gat
 
 
 def test_the_dearest_deployment_is_what_a_hard_budget_reserves(gateway: Gateway) -> None:
-    # 0.0065 USD hold one call of `pair` at the dear price (some 0.004 USD), not two.
+    # 0.0055 USD hold one call of `pair` at the dear price (some 0.003 USD), not two.
     with gateway.fault("delay_ms=1500", "first"):
         answers = asyncio.run(many(gateway, "pair", 3, "poor"))
     assert sorted(answer.status_code for answer in answers) == [200, 429, 429]
@@ -217,7 +216,11 @@ def test_deployments_of_one_order_take_their_shares(gateway: Gateway) -> None:
 
 
 def test_each_endpoint_goes_to_the_deployment_that_speaks_its_dialect(gateway: Gateway) -> None:
-    body = {"model": "either-dialect", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+    body = {
+        "model": "either-dialect",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "x"}],
+    }
     chat = ask(gateway, "either-dialect")
     messages = gateway.post("/v1/messages", body, "app")
     assert (chat.status_code, messages.status_code) == (200, 200)
