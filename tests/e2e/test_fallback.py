@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -64,7 +63,7 @@ projects:
     keys:
 {key("app")}\
 {key("without-other", "  denied_models: [other]")}\
-{key("poor", "  limits: {monthly_spend_usd: 0.0055}")}"""
+{key("poor", "  limits: {monthly_spend_usd: 0.005}")}"""
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +197,7 @@ def test_a_fallback_with_limits_of_its_own_is_not_a_way_around_them(gateway: Gat
 
 
 def test_the_dearest_deployment_is_what_a_hard_budget_reserves(gateway: Gateway) -> None:
-    # 0.0055 USD hold one call of `pair` at the dear price (some 0.003 USD), not two.
+    # 0.005 USD hold one call of `pair` at the dear price (some 0.003 USD), not two.
     with gateway.fault("delay_ms=1500", "first"):
         answers = asyncio.run(many(gateway, "pair", 3, "poor"))
     assert sorted(answer.status_code for answer in answers) == [200, 429, 429]

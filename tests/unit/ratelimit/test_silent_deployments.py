@@ -1,4 +1,4 @@
-"""A deployment that was asked, was at work all its time and said nothing may bill it all the same."""
+"""A deployment that was asked and was at work all its time may bill it, though it said nothing."""
 
 from __future__ import annotations
 
