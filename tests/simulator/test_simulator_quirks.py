@@ -133,9 +133,13 @@ def test_mistral_names_what_is_missing(ask):
 def test_gemini_counts_reasoning_in_the_total_only(process, ask):
     usage = ask("gemini", "reasoning_tokens=7").json()["usage"]
     assert usage == PLAIN | {"total_tokens": HELLO_TOKENS + 19}
-    last = chunks(ask("gemini", "reasoning_tokens=7", **ASK_USAGE))[-1]
-    assert last["usage"] == usage
+    found = chunks(ask("gemini", "reasoning_tokens=7", **ASK_USAGE))
+    assert list(found[0]) == ["choices", "created", "id", "model", "object", "usage"]
+    so_far = [chunk["usage"]["completion_tokens"] for chunk in found]
+    assert so_far == [*range(13), 12]
+    assert found[-1]["usage"] == usage
     assert process.billed()["output_tokens"] == 19
+    assert "usage" not in ask("gemini", stream=True).text
 
 
 def test_groq_has_usage_in_x_groq_and_again_when_asked(ask):
@@ -157,7 +161,9 @@ def test_deepseek_counts_hits_and_misses_and_keeps_alive(ask):
     assert usage["prompt_cache_miss_tokens"] == HELLO_TOKENS - 4
     streamed = ask("deepseek", **ASK_USAGE)
     assert streamed.text.startswith(": keep-alive\n\ndata: ")
-    assert chunks(streamed)[-1]["usage"]["prompt_cache_miss_tokens"] == HELLO_TOKENS
+    last = chunks(streamed)[-1]
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert last["usage"]["prompt_cache_miss_tokens"] == HELLO_TOKENS
 
 
 def test_openrouter_says_who_answered_and_what_it_cost(ask):
@@ -168,8 +174,16 @@ def test_openrouter_says_who_answered_and_what_it_cost(ask):
     assert streamed.text.startswith(": OPENROUTER PROCESSING\n\ndata: ")
     found = chunks(streamed)
     assert {chunk["provider"] for chunk in found} == {"SimulatedInference"}
-    assert found[-1]["choices"] == []
+    assert found[-1]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert found[-1]["usage"]["cost"] == body["usage"]["cost"]
+
+
+def test_xai_counts_reasoning_beside_the_completion(process, ask):
+    usage = ask("xai", "reasoning_tokens=7").json()["usage"]
+    assert (usage["completion_tokens"], usage["total_tokens"]) == (12, HELLO_TOKENS + 19)
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 7
+    assert chunks(ask("xai", "reasoning_tokens=7", **ASK_USAGE))[-1]["usage"] == usage
+    assert process.billed()["output_tokens"] == 19
 
 
 def test_azure_filters_the_prompt_in_a_first_chunk_without_choices(ask):

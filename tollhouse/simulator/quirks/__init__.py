@@ -29,4 +29,5 @@ QUIRKS = {
     "openrouter": OPENROUTER,
     "together": small.TOGETHER,
     "vllm": small.VLLM,
+    "xai": small.XAI,
 }

@@ -1,7 +1,8 @@
 """OpenRouter: usage with a cost, the name of who answered, comments in streams.
 
 openrouter.ai/docs/api/reference/streaming (comments), .../errors-and-debugging (errors),
-openrouter.ai/docs/use-cases/usage-accounting (usage always, its cost in USD).
+openrouter.ai/docs/use-cases/usage-accounting (usage always, its cost in USD). The event of usage
+has an empty choice.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ from tollhouse.simulator.usage import Counts
 
 _PROVIDER = "SimulatedInference"
 _USD_PER_TOKEN = 0.000001
+_EMPTY = {
+    "index": 0,
+    "delta": {"role": "assistant", "content": ""},
+    "finish_reason": None,
+    "native_finish_reason": None,
+    "logprobs": None,
+}
 
 
 def _answer(body: Body, counts: Counts | None) -> Body:
@@ -25,6 +33,7 @@ def _answer(body: Body, counts: Counts | None) -> Body:
         cost = round(counts.total_tokens * _USD_PER_TOKEN, 9)
         answer["usage"] |= {"cost": cost, "is_byok": False}
         answer["usage"]["cost_details"] = {"upstream_inference_cost": None}
+        answer["choices"] = answer["choices"] or [_EMPTY]
     return answer
 
 

@@ -41,8 +41,8 @@ class Quirk:
     headers: its own response headers, in place of OpenAI's.
     always: directives that each request to it has, as by `x-simulate`.
     check: raises the error of a chat request that it refuses.
-    answer: a chat's JSON body as it has it. chunk: a chunk of a chat's stream as one or more. Both
-        are given the counts, None where usage is to be nowhere.
+    answer: a chat's JSON body as it has it. chunk: a chunk of a chat's stream as none, one or more.
+        Both are given the counts, a chunk's up to it, and None where usage is to be nowhere.
     before_stream, before_body: bytes that come first.
     error: the JSON of an error. rerank: whose shape its rerank answers have.
     """
@@ -87,12 +87,16 @@ class Quirk:
     def _events(self, parts: Iterable[Part], counts: Counts | None) -> Iterator[Part]:
         if self.before_stream:
             yield Part(self.before_stream)
+        sent = 0
         for part in parts:
             if part.data == _DONE:
                 yield part
                 continue
+            sent += part.tokens
+            so_far = counts.until(sent) if counts else None
             chunk = json.loads(part.data.removeprefix(_DATA))
-            events = [compact(each) for each in self.chunk(chunk, counts)]
+            events = [compact(each).encode() for each in self.chunk(chunk, so_far)]
             for event in events[:-1]:
-                yield Part(_DATA + event.encode() + _END)
-            yield part._replace(data=_DATA + events[-1].encode() + _END)
+                yield Part(_DATA + event + _END)
+            if events:
+                yield part._replace(data=_DATA + events[-1] + _END)

@@ -1,4 +1,4 @@
-"""Providers that differ in little: DeepSeek, Together, vLLM, Ollama, Bedrock, Jina, Cohere.
+"""Providers that differ in little: DeepSeek, xAI, Together, vLLM, Ollama, Bedrock, Jina, Cohere.
 
 Sources are in the table.
 """
@@ -29,11 +29,32 @@ def _deepseek_chunk(chunk: Body, counts: Counts | None) -> list[Body]:
 
 DEEPSEEK = Quirk(
     source="api-docs.deepseek.com/guides/kv_cache and /quick_start/rate_limit (keep-alive)",
+    always={"usage_in_last_content": True},
     headers=((b"x-ds-trace-id", b"simulated"), (b"server", b"CloudFront")),
     answer=_deepseek_answer,
     chunk=_deepseek_chunk,
     before_stream=b": keep-alive\n\n",
     before_body=b"\n\n\n",
+)
+
+
+def _xai_answer(body: Body, counts: Counts | None) -> Body:
+    if counts and body.get("usage"):
+        body["usage"]["completion_tokens"] -= counts.reasoning_tokens
+        body["usage"]["num_sources_used"] = 0
+    return body
+
+
+def _xai_chunk(chunk: Body, counts: Counts | None) -> list[Body]:
+    chunk.pop("obfuscation", None)
+    return [_xai_answer(chunk, counts)]
+
+
+XAI = Quirk(
+    source="docs.x.ai/docs/guides/reasoning (reasoning_tokens beside completion_tokens)",
+    headers=((b"x-ratelimit-limit-requests", b"480"), (b"server", b"cloudflare")),
+    answer=_xai_answer,
+    chunk=_xai_chunk,
 )
 
 
@@ -91,7 +112,8 @@ def _bedrock_error(error: ApiError) -> object:
 
 
 BEDROCK = Quirk(
-    source="docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html",
+    source="docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html; errors: "
+    "github.com/MattJColes/lgtmaybe/pull/70",
     headers=(
         (b"x-amzn-requestid", b"00000000-0000-4000-8000-000000000004"),
         (b"x-amzn-bedrock-invocation-latency", b"412"),
