@@ -87,9 +87,9 @@ def _lines() -> Iterator[str]:
             options = lua.table({"endpoint": endpoint, "hide_usage": True, "show": show})
             best = 0.0
             for _ in range(_BEST_OF):
-                start = time.perf_counter()
+                start = time.process_time()
                 loop(options, first, event, _EVENTS)
-                best = max(best, _EVENTS / (time.perf_counter() - start))
+                best = max(best, _EVENTS / (time.process_time() - start))
             yield f"{endpoint}, {kind}: {best:,.0f} events/s of {len(event)} bytes"
 
 

@@ -12,7 +12,7 @@ local M = {}
 local byte, find, gmatch, sub = string.byte, string.find, string.gmatch, string.sub
 local concat = table.concat
 
-local CR, LF, COLON = 13, 10, 58
+local CR, LF, SPACE = 13, 10, 32
 local MAX_EVENT_BYTES = 8 * 1024 * 1024
 local MAX_SEARCHED_BYTES = 65536 -- of an event that is not complete, for its choices
 local MAX_START_BYTES = 64 -- the same, for whether it is an object
@@ -116,6 +116,11 @@ local function edited(event, edits, shift, place)
   end)
 end
 
+local function failure_edits(self, data)
+  local failure = find(data, '"error"', 1, true) and self.failure(data)
+  return failure and { { byte(data, 1) == SPACE and 2 or 1, #data, failure } }
+end
+
 -- Takes what one event tells. Gives what the client sees of it, nil for nothing.
 local function take(self, event)
   local data, shift, place = data_of(event)
@@ -126,8 +131,7 @@ local function take(self, event)
   if only_reports and self.hide then
     return nil
   end
-  local failure = self.failure and find(data, '"error"', 1, true) and self.failure(data)
-  local edits = failure and { { 1, #data, failure } } or self.watch and self.watch:edits(data)
+  local edits = self.failure and failure_edits(self, data) or self.watch and self.watch:edits(data)
   return edits and #edits > 0 and edited(event, edits, shift, place) or event
 end
 
