@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from authz_service.wording import MODELS_PATH
 from authz_service.verdicts import Call
+from authz_service.wording import MODELS_PATH
 from tollhouse.endpoints import CHAT, KNOWN, RESPONSE_BY_ID, RESPONSES, UNCHECKED
 from tollhouse.policy.compiled import Alias
 
