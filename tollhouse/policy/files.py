@@ -425,8 +425,8 @@ class ModelFile(Model):
     description: Line | None = None
     """One line for people; default none."""
     endpoints: Annotated[list[Endpoint], Field(min_length=1)] | None = None
-    """Which endpoints it serves; default chat/completions, or messages where only providers of
-    dialect anthropic stand behind it."""
+    """Which endpoints it serves; default: chat/completions where a provider of dialect openai
+    stands behind it, messages where one of dialect anthropic does."""
     limits: LimitsFile = LimitsFile()
     """For the alias, all teams together; default none."""
     defaults: dict[ParameterName, JsonText] = {}
