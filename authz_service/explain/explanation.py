@@ -49,7 +49,7 @@ class Explanation:
     @property
     def reserves_nanousd(self) -> int | None:
         """The worst cost of `reserves`; None without a price."""
-        return self.alias.price.cost(self.reserves) if self.alias.price else None
+        return self.alias.price.most(self.reserves) if self.alias.price else None
 
     @property
     def allowed(self) -> bool:
