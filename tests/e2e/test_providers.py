@@ -52,7 +52,7 @@ TEAM = f"""\
 team: web
 projects:
   site:
-    allowed_models: ["to-*"]
+    allowed_models: ["to-*", in-order]
     keys:
 {e2e_policy.key("app")}
 """
@@ -139,6 +139,13 @@ def policy(folder: Path, providers: dict[str, dict[str, Any]]) -> Path:
     }
     # Its secret is nowhere, so that `tollhouse up` runs a simulator of its own, too.
     spare = {"dialect": "openai", "base_url": "https://spare.test/v1", "api_key": "${SPARE_KEY}"}
+    models["in-order"] = {
+        "deployments": [
+            {"provider": "flaky", "model": "a-model", "order": 1, "price": dict(PRICE)},
+            {"provider": "steady", "model": "a-model", "order": 2, "price": dict(PRICE)},
+        ],
+        "max_output_tokens": 100,
+    }
     return e2e_policy.write(
         folder / "policies",
         providers=yaml.safe_dump({"providers": {**providers, "spare": spare}}),
@@ -159,6 +166,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         options += ["--provider", f"{name}={key_file},quirk={quirk},base=/{name}{path}"]
     rotated = new_key(folder, "rotated", "sk-e2e-of-rotated-0002", "sk-e2e-of-rotated-0003")
     options += ["--provider", f"rotated={rotated},quirk=default"]
+    for name in ("flaky", "steady"):
+        options += ["--provider", f"{name}={new_key(folder, name)},quirk=default"]
     files = certificates.issue(folder / "certs", ca, "localhost", "127.0.0.1", "llm.acme.test")
     tls = ("--tls-cert", str(files.cert), "--tls-key", str(files.key))
     new_key(folder, "tls")
@@ -179,6 +188,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "forward_headers": ["x-simulate"],
             }
             first_key(folder / place, mounted=place == "mounted")
+        for name, cooldown in (("flaky", 6), ("steady", 10)):
+            providers[name] = {
+                **{"dialect": "openai", "base_url": f"{plain.url}/{name}/v1"},
+                "api_key": f"file:{folder}/keys/{name}.key",
+                **{"cooldown_seconds": cooldown, "cooldown_after": 3},
+            }
         gateway = stack.enter_context(running(policy(folder, providers), folder / "run"))
         yield World(gateway, plain, secure, folder)
 
@@ -272,6 +287,79 @@ def test_a_certificate_that_does_not_verify_is_sent_nothing(
     assert world.secure.control("requests") == []
     assert world.stat(f"cluster.provider_{name}.ssl.handshake") == 0
     assert world.key("tls") not in answer.text + json.dumps(line)
+
+
+# Cooldown
+
+
+@contextlib.contextmanager
+def failing(world: World, *names: str, status: int = 429) -> Iterator[None]:
+    """These providers answer so for the length of a with-block."""
+    for name in names:
+        fault = {"x-simulate": f"status={status}", "provider": name}
+        world.plain.http.put("/_simulator/faults", json=fault).raise_for_status()
+    try:
+        yield
+    finally:
+        world.plain.http.delete("/_simulator/faults").raise_for_status()
+
+
+def asked(world: World) -> list[str]:
+    """Which providers have been asked since `forget`, in order."""
+    return [each["path"].split("/")[1] for each in world.plain.control("requests")]
+
+
+def ejections(world: World, name: str) -> int:
+    return world.stat(f"cluster.provider_{name}_pool.outlier_detection.ejections_active")
+
+
+@pytest.fixture
+def rested(world: World) -> None:
+    """Nobody is passed over any more."""
+    wait_for(lambda: ejections(world, "flaky") == 0, "the end of the cooldown", 30)
+    # A success ends the count of failures in a row.
+    assert chat(world, "in-order").status_code == 200
+    world.forget()
+
+
+def chat(world: World, alias: str) -> httpx.Response:
+    return world.gateway.chat("app", model=alias)
+
+
+@pytest.mark.usefixtures("rested")
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_provider_that_fails_is_passed_over_for_a_while_and_asked_again_then(
+    world: World, status: int
+) -> None:
+    with failing(world, "flaky", status=status):
+        answers = [chat(world, "in-order").status_code for _ in range(8)]
+        wait_for(lambda: ejections(world, "flaky") == 1, "the cooldown", 2)
+        world.forget()
+        answers += [chat(world, "in-order").status_code for _ in range(3)]
+        assert (answers, asked(world)) == ([200] * 11, ["steady"] * 3)
+    world.forget()
+    wait_for(lambda: chat(world, "in-order").text and "flaky" in asked(world), "its return", 30)
+
+
+@pytest.mark.usefixtures("rested")
+def test_a_provider_that_cools_down_still_answers_those_who_have_no_other(world: World) -> None:
+    with failing(world, "flaky"):
+        for _ in range(8):
+            chat(world, "in-order")
+        wait_for(lambda: ejections(world, "flaky") == 1, "the cooldown", 2)
+        world.forget()
+        alone = [chat(world, "to-flaky") for _ in range(8)]
+    assert [answer.status_code for answer in alone] == [429] * 8
+    assert asked(world) == ["flaky"] * 8
+
+
+@pytest.mark.usefixtures("rested")
+def test_when_all_fail_the_caller_gets_the_last_ones_own_answer(world: World) -> None:
+    with failing(world, "flaky", "steady"):
+        answers = [chat(world, "in-order").status_code for _ in range(10)]
+    assert answers == [429] * 10
+    assert asked(world).count("steady") == 10
+    assert world.plain.control("leaks") == []
 
 
 # Rotation
