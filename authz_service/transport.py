@@ -211,17 +211,15 @@ class _Writer:
         return [_header(contract.POLICY_HEADER, self.snapshot.version)] if shown else []
 
 
-def _groups(attempts: Iterable[Attempt]) -> list[dict[str, Any]]:
-    """What Envoy's priority_group specifier reads: attempt k goes to the k-th group."""
+def _groups(attempts: tuple[Attempt, ...]) -> list[dict[str, Any]]:
+    """What Envoy's priority_group specifier reads: attempt k goes to the k-th group. All but the
+    last pass a provider over that cools down; the last is sent, so that some provider answers."""
+    clusters = [f"provider.{each.deployment.provider}" for each in attempts]
+    pools = [f"{cluster}.pool" for cluster in clusters[:-1]]
     return [
-        {"name": str(place), "clusters": [{"cluster_name": _cluster(each), "weight": 1}]}
-        for place, each in enumerate(attempts)
+        {"name": str(place), "clusters": [{"cluster_name": cluster, "weight": 1}]}
+        for place, cluster in enumerate([*pools, clusters[-1]])
     ]
-
-
-def _cluster(attempt: Attempt) -> str:
-    # Passed over while it cools down: there is another one to ask.
-    return f"provider.{attempt.deployment.provider}.pool"
 
 
 def _notes(key: Key, alias: Alias, *, is_previous: bool) -> dict[str, str]:

@@ -23,10 +23,14 @@ BREAKS = {
         ("  local ok, problem = pcall(read, handle)", "request, before anything"),
         ("  return scan.read(bytes, endpoint.name)", "request, while reading"),
     ],
+    "withhold.lua": [
+        ("    local headers, withheld = handle:headers(), {}", "withhold, before anything"),
+        ('    headers:replace("x-tollhouse-withheld", "1")', "withhold, before it is done"),
+    ],
     "rewrite.lua": [
         ("    local ok, problem = pcall(rewrite, handle, provider)", "rewrite, before anything"),
         ("  handle:body():setBytes(rewritten)", "rewrite, before the new body"),
-        ("  metadata = handle:streamInfo():dynamicMetadata()\n", "rewrite, after the new body"),
+        ('  handle:headers():replace("content-length"', "rewrite, after the new body"),
     ],
     "response.lua": [
         ("  local headers = handle:headers()\n  if not headers", "response, before anything"),
@@ -76,6 +80,7 @@ def broken_copy(directory: Path) -> Path:
     header = 'handle:headers():get("x-break")'
     asked = {
         "request.lua": header,
+        "withhold.lua": header,
         "rewrite.lua": header,
         "response.lua": '(handle:streamInfo():dynamicMetadata():get("test") or {})["break"]',
     }
@@ -100,7 +105,12 @@ def _replaced(text: str, old: str, new: str) -> str:
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     root = tmp_path_factory.mktemp("breakable")
     env = {"TOLLHOUSE_ENVOY_DIR": str(broken_copy(root / "envoy"))}
-    with running(e2e_policy.write(root / "policies"), root / "run", env=env) as gateway:
+    # The scripts in the provider's cluster see what may pass to it.
+    providers = e2e_policy.PROVIDERS.replace(
+        "  other:\n", "    forward_headers: [x-break]\n  other:\n"
+    )
+    policies = e2e_policy.write(root / "policies", providers=providers)
+    with running(policies, root / "run", env=env) as gateway:
         yield gateway
 
 
@@ -116,6 +126,8 @@ def test_without_a_break_the_copy_serves(breakable: Gateway) -> None:
         "request, before anything",
         "request, while reading",
         "no model",
+        "withhold, before anything",
+        "withhold, before it is done",
         "rewrite, before anything",
         "splice",
         "silence",
