@@ -41,5 +41,5 @@ def test_a_schema_keeps_the_order_it_was_written_in(client: Client) -> None:
 def test_a_refusal_is_told_in_the_gateways_words(client: Client) -> None:
     outcome = client.run("error", key="broke")
     assert outcome.got["status"] == 1
-    assert "monthly_spend_usd" in outcome.got["error"]
+    assert "The monthly budget of key broke is used up" in outcome.got["error"]
     assert_refused(outcome, "budget_exceeded", status=429)

@@ -1,9 +1,9 @@
 """Programs on Anthropic's Python SDK, as github.com/anthropics/anthropic-sdk-python shows them."""
 
 import asyncio
+import contextlib
+import io
 import os
-import subprocess
-import sys
 import time
 
 import anthropic
@@ -55,14 +55,13 @@ def environment_alone():
         ' messages=[{"role": "user", "content": "Say hello"}], model="claude")\n'
         "print(message.content[0].text)\n"
     )
-    environment = {
-        **os.environ,
-        "ANTHROPIC_BASE_URL": os.environ["TOLLHOUSE_URL"],
-        "ANTHROPIC_API_KEY": os.environ["TOLLHOUSE_KEY"],
-    }
-    command = [sys.executable, "-c", example]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return ran.stdout
+    os.environ["ANTHROPIC_BASE_URL"] = os.environ["TOLLHOUSE_URL"]
+    os.environ["ANTHROPIC_API_KEY"] = os.environ["TOLLHOUSE_KEY"]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(example, {})  # noqa: S102
+    del os.environ["ANTHROPIC_BASE_URL"], os.environ["ANTHROPIC_API_KEY"]
+    return printed.getvalue()
 
 
 def bearer():

@@ -22,6 +22,14 @@ class Verdict(BaseModel):
     alpha: int = Field(description="then decide")
 
 
+class Noted(BaseModel):
+    """What the simulated provider answers where the schema is in the prompt only."""
+
+    zeta: str = ""
+    text: str
+    alpha: int = 0
+
+
 class Strict(BaseModel):
     zeta: str
 
@@ -50,6 +58,12 @@ def create(mode):
         model="chat", messages=MESSAGES, response_model=Verdict
     )
     return {"fields": list(answer.model_dump()), "model": raw.model}
+
+
+def in_prompt():
+    client = instructor.from_openai(OpenAI(**_options()), mode=instructor.Mode.JSON)
+    answer = client.chat.completions.create(model="chat", messages=MESSAGES, response_model=Noted)
+    return list(answer.model_dump())
 
 
 def partial():

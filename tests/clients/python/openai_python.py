@@ -2,10 +2,9 @@
 
 import asyncio
 import base64
+import contextlib
 import io
 import os
-import subprocess
-import sys
 import time
 import wave
 
@@ -82,15 +81,13 @@ def environment_alone():
         ' messages=[{"role": "user", "content": "Say hello"}])\n'
         "print(completion.choices[0].message.content)\n"
     )
-    environment = {
-        **os.environ,
-        "OPENAI_BASE_URL": f"{os.environ['TOLLHOUSE_URL']}/v1",
-        "OPENAI_API_KEY": os.environ["TOLLHOUSE_KEY"],
-    }
-    command = [sys.executable, "-c", example]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=True
-    ).stdout
+    os.environ["OPENAI_BASE_URL"] = f"{os.environ['TOLLHOUSE_URL']}/v1"
+    os.environ["OPENAI_API_KEY"] = os.environ["TOLLHOUSE_KEY"]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(example, {})  # noqa: S102
+    del os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"]
+    return printed.getvalue()
 
 
 def chat_stream():
