@@ -231,6 +231,23 @@ def test_input_is_known_from_the_first_event_and_output_only_from_the_last_but_o
         assert "output_tokens" not in known
 
 
+def test_of_two_pieces_of_usage_the_larger_counts_whichever_comes_first() -> None:
+    reader = LUA.raw("sse", "new", {"endpoint": "messages"})
+    start = {"input_tokens": 25, "cache_read_input_tokens": 900, "output_tokens": 1}
+    late = {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 9}
+    for event in (
+        {"type": "message_start", "message": {"usage": start}},
+        {"type": "message_delta", "usage": late},
+        {"type": "message_delta", "usage": {"output_tokens": 12}},
+    ):
+        reader[b"feed"](reader, f"data: {json.dumps(event)}\n\n".encode())
+    assert from_lua(reader[b"usage"]) == {
+        "input_tokens": 925,
+        "cached_input_tokens": 900,
+        "output_tokens": 12,
+    }
+
+
 def test_what_comes_after_the_usage_is_charged_too() -> None:
     reader = reader_of("xai-chat.sse")
     stream = events_of(content("xai-chat.sse"))

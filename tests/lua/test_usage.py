@@ -98,3 +98,36 @@ def test_an_answer_that_is_cut_off_or_not_json_gives_no_usage(
     modules: Modules, body: bytes
 ) -> None:
     assert from_body(modules, body) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "milliseconds"),
+    [(9, 9000), (0.57, 570), (8.470000267, 8470), (0, 0), (1e300, None), (-1, None), ("9", None)],
+)
+def test_seconds_are_milliseconds_to_the_nearest(
+    modules: Modules, seconds: object, milliseconds: int | None
+) -> None:
+    body = {"text": "x", "usage": {"type": "duration", "seconds": seconds}}
+    counts = from_body(modules, body, "audio/transcriptions")
+    assert counts == (None if milliseconds is None else {"audio_milliseconds": milliseconds})
+
+
+@pytest.mark.parametrize(
+    ("said", "tier"),
+    [("flex", b"flex"), ("on_demand", b"on_demand"), (None, None), (5, None), ("", b"other")]
+    + [("A" * 5, b"other"), ("a" * 21, b"other"), ('a"b', b"other")],
+)
+def test_a_service_tier_is_a_word(modules: Modules, said: object, tier: bytes | None) -> None:
+    counts = from_body(modules, {"service_tier": said, "usage": {"prompt_tokens": 1}})
+    assert counts.get("service_tier") == tier
+
+
+@pytest.mark.parametrize("items", [0, 1, 2, 5])
+def test_pictures_are_the_items_of_data(modules: Modules, items: int) -> None:
+    body = {"created": 1, "data": [{"b64_json": "a,b", "x": [1, 2]}] * items}
+    assert from_body(modules, body, "images/generations") == {"images": items}
+
+
+@pytest.mark.parametrize("data", [None, {"a": 1, "b": 2}, "x,y", 5])
+def test_data_that_is_no_array_has_no_pictures(modules: Modules, data: object) -> None:
+    assert from_body(modules, {"created": 1, "data": data}, "images/generations") is None
