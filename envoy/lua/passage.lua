@@ -4,10 +4,12 @@
 -- Reads  tollhouse.request              endpoint, include_usage, previous_response_id
 --        tollhouse.attempt              show_model, price, and what ids are bound by (ids.lua)
 --        envoy.filters.http.ratelimit   no estimate is above it
+--        and what failure.lua reads of the caller
 -- Writes tollhouse.response             (record.lua)
 
 local endpoints = require("endpoints")
 local estimate = require("estimate")
+local failure = require("failure")
 local ids = require("ids")
 local record = require("record")
 local shown = require("shown")
@@ -172,6 +174,15 @@ local function show_of(attempt, request)
   }
 end
 
+-- Errors inside of streams, in the caller's shape; were that to fail, the event would pass as it came.
+local function shaping(metadata)
+  local caller = failure.caller(metadata)
+  return function(data)
+    local ok, shaped = pcall(failure.event, data, caller)
+    return ok and shaped or nil
+  end
+end
+
 -- Where `include_usage` is asked for, and an event of its own answers it.
 local function may_hide_usage(request)
   local endpoint = request["endpoint"]
@@ -186,6 +197,7 @@ local function call_of(handle)
     endpoint = request["endpoint"],
     hide_usage = may_hide_usage(request),
     show = show_of(attempt, request),
+    failure = shaping(metadata),
     is_by_the_picture = (attempt["price"] or {})["per_image"] ~= nil,
     most = most, -- output tokens that no estimate is above
   }

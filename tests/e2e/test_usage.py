@@ -211,3 +211,22 @@ def test_a_stream_of_responses_that_is_left_is_estimated(served: Gateway) -> Non
     usage = left(served, "responses", {"model": "gpt", "input": "Hi", "stream": True}, b"tok5")
     assert usage["usage_source"] == "estimated"
     assert usage["output_tokens"] >= 5 + AHEAD
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "messages", "responses"])
+def test_an_error_inside_of_a_stream_has_the_callers_shape(served: Gateway, path: str) -> None:
+    bodies = {
+        "chat/completions": {"model": "chat", "stream": True, "messages": MESSAGES},
+        "messages": messages(stream=True),
+        "responses": {"model": "gpt", "input": "Hi", "stream": True},
+    }
+    answer = post(served, path, bodies[path], "error_after=2")
+    assert answer.status_code == 200
+    (error,) = [event for event in events_in(answer.content) if "error" in json.dumps(event)][-1:]
+    assert "req_" not in json.dumps(error.get("error", {}))
+    if path == "messages":
+        assert (error["type"], set(error["error"])) >= ("error", {"type", "message"})
+        assert error["request_id"] == answer.headers["x-request-id"]
+    usage = usage_of(served, answer)
+    assert usage["usage_source"] == "estimated"
+    assert usage["output_tokens"] >= 2

@@ -138,6 +138,15 @@ def test_errors_are_replaced_by_what_a_function_says() -> None:
     assert reader[b"feed"](reader, other) == other.replace(b"gpt", b"alias")
 
 
+def test_what_takes_the_place_of_an_error_has_our_own_names_too() -> None:
+    failure = LUA.run('return function(data) return (data:gsub("secret", "ours")) end')
+    show = {"model": "alias", "response_id": BINDER}
+    reader = LUA.raw("sse", "new", {"endpoint": "responses", "failure": failure, "show": show})
+    event = b'data: {"response":{"id":"resp_1","error":{"message":"secret"},"model":"gpt"}}\n\n'
+    expected = event.replace(b"secret", b"ours").replace(b"gpt", b"alias")
+    assert reader[b"feed"](reader, event) == expected.replace(b"resp_1", b"resp_1.shown")
+
+
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: (
