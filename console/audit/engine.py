@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import duckdb
 
+from console.audit import costs
 from console.audit.backwards import blocks, is_packed
 from console.audit.errors import Unreadable
 
@@ -34,12 +35,10 @@ ACCESS: Final = {
     "flags": "VARCHAR",
     "duration_ms": "BIGINT",
     "attempts": "BIGINT",
-    # Protobuf's numbers are doubles.
-    "usage": "STRUCT(input_tokens DOUBLE, output_tokens DOUBLE, cached_input_tokens DOUBLE,"
-    " usage_source VARCHAR)",
-    "price": "STRUCT(input_per_million VARCHAR, output_per_million VARCHAR,"
-    " cached_input_per_million VARCHAR)",
-    "reservation": "STRUCT(reservation_id VARCHAR)",
+    "usage": costs.USAGE,
+    "price": costs.PRICE,
+    "tried": f"STRUCT(silent STRUCT(usage {costs.USAGE}, price {costs.PRICE}))[]",
+    "reservation": "STRUCT(reservation_id VARCHAR, cost_nanousd VARCHAR)",
 }
 """Of the access log, what reports need. Times are of one form, so they compare as texts."""
 
@@ -83,7 +82,7 @@ _SET: Final = (
 def opened(progress: Progress | None = None) -> Iterator[Database]:
     """A database of nothing, for one thread. What DuckDB says of files is raised as Unreadable."""
     with duckdb.connect(":memory:", config=_SETTINGS) as db:
-        for setting in _SET:
+        for setting in (*_SET, *(f"CREATE TEMP MACRO {each}" for each in costs.MACROS)):
             db.execute(setting)
         try:
             with _watched(db, progress):

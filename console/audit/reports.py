@@ -1,6 +1,6 @@
 """The reports over logs: each one pass over the files, in memory that does not grow with them.
 
-Costs are integer nano-dollars, by the arithmetic of `tollhouse.money.Price.cost`, of the lines that
+Costs are integer nano-dollars (`console.audit.costs`), of the lines that
 the ledger charges (docs/access-log.md). Every report counts the lines that are broken, too.
 """
 
@@ -14,9 +14,7 @@ from typing import Final
 from console.audit import engine
 from console.audit.engine import Database, Row
 from console.audit.filters import ActionFilters, CallFilters, Condition, Span, condition
-from ratelimit_service.ledger.types import LARGEST_AMOUNT
 from tollhouse.decisions import ALLOWED
-from tollhouse.money import NANO_PER_USD, TOKENS_PER_PRICE
 
 SPIKE_FACTOR: Final = 4
 """So many times the median hour is unusual …"""
@@ -38,30 +36,25 @@ class Report:
     matched: int
 
 
-def _tokens(name: str) -> str:
-    # As ratelimit_service.settlement.read_usage.
-    return (
-        f"CAST(floor(least(greatest(coalesce(usage.{name}, 0), 0), {LARGEST_AMOUNT})) AS HUGEINT)"
-    )
-
-
-def _price(name: str) -> str:
-    nano = f"TRY_CAST(price.{name} AS DECIMAL(28, 9)) * CAST({NANO_PER_USD} AS DECIMAL(10, 0))"
-    return f"coalesce(CAST({nano} AS HUGEINT), 0)"
-
-
 _CHARGED: Final = (
     "(reservation.reservation_id IS NOT NULL AND usage IS NOT NULL"
     " AND coalesce(usage.usage_source, '') != 'none'"
     " AND NOT regexp_matches(coalesce(flags, ''), '(^|,)(UH|UF|UO|NR|NC|DF)(,|$)'))"
 )
-_IN, _OUT, _CACHED = map(_tokens, ("input_tokens", "output_tokens", "cached_input_tokens"))
-_TOTAL: Final = (
-    f"(greatest({_IN} - {_CACHED}, 0) * {_price('input_per_million')}"
-    f" + {_CACHED} * {_price('cached_input_per_million')}"
-    f" + {_OUT} * {_price('output_per_million')})"
+_IN, _OUT = "counted(usage.input_tokens)", "counted(usage.output_tokens)"
+# As ratelimit_service.settlement.charge.
+_ANSWERED: Final = (
+    f"(CASE WHEN {_CHARGED} AND price IS NOT NULL THEN cost(usage, price) ELSE 0 END)"
 )
-_COST: Final = f"(({_TOTAL} + {TOKENS_PER_PRICE - 1}) // {TOKENS_PER_PRICE})"
+_SILENT: Final = (
+    "coalesce(list_sum(list_transform(tried, lambda t: CASE WHEN t.silent.price IS NULL THEN 0"
+    " ELSE cost(t.silent.usage, t.silent.price) END)), 0)"
+)
+_LEFT: Final = f"greatest(coalesce(CAST(reservation.cost_nanousd AS HUGEINT), 0) - {_ANSWERED}, 0)"
+_COST: Final = (
+    f"({_ANSWERED} + CASE WHEN len(tried) > 0 AND reservation.reservation_id IS NOT NULL"
+    f" THEN least({_SILENT}, {_LEFT}) ELSE 0 END)"
+)
 
 
 def _if_charged(what: str) -> str:
@@ -75,7 +68,7 @@ CALLS: Final = {
     **{name: name for name in ("env", "decision", "status")},
     "input_tokens": _if_charged(_IN),
     "output_tokens": _if_charged(_OUT),
-    "cost_nanousd": _if_charged(_COST),
+    "cost_nanousd": _COST,
     **{name: name for name in ("duration_ms", "client_address", "request_id", "reason")},
 }
 
@@ -171,7 +164,7 @@ def who(
 ) -> Report:
     """Who used which model when: calls that were sent to a provider, the dearest first."""
     select = f"""team, project, key_id, alias, min(time), max(time), count(*),
-        sum({_if_charged(_IN)}), sum({_if_charged(_OUT)}), sum({_if_charged(_COST)}) AS cost"""
+        sum({_if_charged(_IN)}), sum({_if_charged(_OUT)}), sum({_COST}) AS cost"""
     groups, order = "team, project, key_id, alias", "cost DESC, count(*) DESC"
     wanted = condition(span, filters, "attempts > 0")
     return _grouped(db, paths, WHO, select, groups, order, wanted, limit)

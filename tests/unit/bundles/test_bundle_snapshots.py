@@ -64,7 +64,7 @@ def test_whatever_the_types_allow_comes_back_as_it_was(snapshot: Snapshot) -> No
 
 def test_the_example_tree_comes_back_with_its_prices_and_order() -> None:
     snapshot = load_snapshot(EXAMPLE_POLICIES)
-    assert {alias.price_source for alias in snapshot.aliases.values()} == {"policy", "genai-prices"}
+    assert {alias.first.price_source for alias in snapshot.aliases.values()} == {"policy", "genai-prices"}
     back = snapshots.decode(snapshots.encode(snapshot))
     assert back == snapshot
     for alias, again in zip(snapshot.aliases.values(), back.aliases.values(), strict=True):

@@ -147,4 +147,4 @@ def test_a_model_without_price_is_fine_where_no_budget_applies(tmp_path: Path):
     snapshot = load_snapshot(write_tree(tmp_path, models=UNPRICED, teams__o=other))
     assert snapshot.keys["ops-1"].models == frozenset()
     assert snapshot.aliases["small"].price is None
-    assert snapshot.aliases["small"].price_source is None
+    assert snapshot.aliases["small"].first.price_source is None

@@ -249,7 +249,7 @@ def test_without_org_yaml_the_documented_defaults_hold(tmp_path: Path):
 def test_a_stated_price_beats_the_public_one_and_is_exact(tmp_path: Path):
     alias = load_snapshot(write_tree(tmp_path)).aliases["small"]
     assert alias.price == Price(input=150_000_000, output=600_000_000, cached_input=150_000_000)
-    assert alias.price_source == "policy"
+    assert alias.first.price_source == "policy"
 
 
 def test_comments_and_layout_do_not_change_the_version_but_values_do(tmp_path: Path):

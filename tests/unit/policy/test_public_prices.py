@@ -51,7 +51,9 @@ def listed(provider_id: str) -> list[Listed]:
     return list({each.model.id: each for each in found}.values())
 
 
-counts = st.integers(min_value=0, max_value=600_000)
+# Where steps begin, and below the shortest sound that is billed.
+EDGES = (0, 9_500, 128_000, 128_001, 200_000, 200_001, 272_000, 272_001)
+counts = st.sampled_from(EDGES) | st.integers(min_value=0, max_value=600_000)
 tiers = st.sampled_from(["", "default", "flex", "priority", "fast"])
 # The list asks for the overlap of sound or pictures with what was read from a cache, which no
 # answer tells: a call has the one or the other.

@@ -21,7 +21,8 @@ from console.audit.filters import ActionFilters, CallFilters, Span
 from console.audit.log import AuditLog
 from ratelimit_service.replay.line import MalformedLine, entry_from_line
 from ratelimit_service.settlement import charge
-from tollhouse.money import nano_to_usd
+from tests.support.prices import names, prices
+from tollhouse.money import COUNTS
 
 ALL = Span()
 ANY = CallFilters()
@@ -196,30 +197,32 @@ def test_all_calls_come_as_rows_of_the_same_columns(db: Database, path: Path) ->
 # Costs
 
 _COUNT = st.none() | st.integers(-5, 2**45) | st.floats(0, 1e6) | st.just("x")
-_PRICE = st.integers(0, 10**15).map(nano_to_usd)
+_USAGE = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(COUNTS, _COUNT),
+        "usage_source": st.sampled_from(["none", "reported", "estimated"]),
+        "service_tier": names,
+        "image_variant": names,
+    },
+)
+_LABELS = prices.map(lambda price: price.to_labels())
+_TRIED = st.fixed_dictionaries(
+    {"provider": st.just("openai")},
+    optional={
+        "silent": st.fixed_dictionaries({}, optional={"usage": _USAGE, "price": _LABELS}),
+    },
+)
 _LINE = st.builds(
     call,
-    usage=st.none()
-    | st.fixed_dictionaries(
-        {},
-        optional={
-            "input_tokens": _COUNT,
-            "output_tokens": _COUNT,
-            "cached_input_tokens": _COUNT,
-            "usage_source": st.sampled_from(["none", "reported", "estimated"]),
-        },
-    ),
-    price=st.none()
-    | st.fixed_dictionaries(
-        {
-            "input_per_million": _PRICE,
-            "output_per_million": _PRICE,
-            "cached_input_per_million": _PRICE,
-        }
-    ),
+    usage=_USAGE,
+    price=st.none() | _LABELS,
     flags=st.sampled_from(["-", "UF", "UH,URX", "DC", "RL,NR", "UFX", "DF,DC", ""]),
     reservation=st.none()
-    | st.just({"reservation_id": "1", "slots": ["team:a|team"], "cost_nanousd": "5"}),
+    | st.integers(0, 10**15).map(
+        lambda cost: {"reservation_id": "1", "slots": ["team:a|team"], "cost_nanousd": str(cost)}
+    ),
+    tried=st.lists(_TRIED, max_size=3),
 )
 
 
@@ -232,16 +235,21 @@ def _charged(line: dict[str, Any]) -> int:
     return charge(found).cost if found else 0
 
 
-@settings(max_examples=150)
-@given(lines=st.lists(_LINE, min_size=1, max_size=20))
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Database]:
+    with engine.opened() as db:
+        yield db
+
+
+@settings(max_examples=15)
+@given(lines=st.lists(_LINE, min_size=1, max_size=60))
 def test_costs_are_those_that_the_ledger_charges_to_the_nano_dollar(
-    lines: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+    kept: Database, lines: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = write_calls(tmp_path_factory.mktemp("costs") / "access.json", *lines)
     expected = [_charged(line) for line in lines]
-    with engine.opened() as db:
-        report = reports.calls(db, [path], ALL, ANY, 100)
-        who = reports.who(db, [path], ALL, ANY, 100)
+    report = reports.calls(kept, [path], ALL, ANY, 100)
+    who = reports.who(kept, [path], ALL, ANY, 100)
     cost = report.columns.index("cost_nanousd")
     assert sorted(row[cost] for row in report.rows) == sorted(expected)
     assert sum(row[who.columns.index("cost_nanousd")] for row in who.rows) == sum(expected)
