@@ -25,6 +25,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
     CircuitBreakersThresholds,
     Cluster,
+    ClusterCommonLbConfig,
     ClusterDiscoveryType,
     ClusterDnsLookupFamily,
     OutlierDetection,
@@ -93,6 +94,9 @@ def provider_clusters(provider: Provider, base_url: str, directory: Path) -> lis
     pool = _cluster(provider, base_url, directory, pool_name(provider.name))
     assert pool.load_assignment is not None  # noqa: S101 - set below
     pool.load_assignment = _with_nobody(pool.load_assignment)
+    # By default Envoy tells its workers of a second change of health within a second later on, and
+    # a provider that fails soon after its return would be asked until then.
+    pool.common_lb_config = ClusterCommonLbConfig(update_merge_window=timedelta(0))
     if provider.cooldown_seconds:
         pool.outlier_detection = _cooldown(provider)
     return [_cluster(provider, base_url, directory, cluster_name(provider.name)), pool]
