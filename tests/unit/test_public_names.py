@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from tests.support.policy import write_tree
-from tollhouse import contract, endpoints
+from tollhouse import contract
 from tollhouse.paths import ENVOY_DIR
 from tollhouse.policy.compiler import load_snapshot
 from tollhouse.rendering import routes
@@ -158,11 +158,6 @@ def test_a_header_of_ours_is_dropped_when_a_client_sends_it() -> None:
     ours = named - {contract.REQUEST_ID_HEADER}
     assert len(ours) == 8
     assert all(header.startswith(prefix) for header in ours)
-
-
-def test_lua_reads_the_bodies_of_the_endpoints_of_the_contract() -> None:
-    named = dict(re.findall(r'\["/v1/(.+?)"\] = "(.+?)"', LUA["request.lua"]))
-    assert named == {name: name for name in endpoints.KNOWN}
 
 
 def test_the_names_of_routes_and_clusters_are_the_providers(tmp_path: Path) -> None:
