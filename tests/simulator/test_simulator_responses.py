@@ -201,6 +201,14 @@ def test_a_response_that_is_not_stored_is_not_there(client):
         client.responses.delete(unstored.id)
 
 
+def test_in_the_background_the_answer_comes_before_the_usage(simulator, client):
+    queued = client.responses.create(**HELLO, background=True)
+    assert (queued.status, queued.usage, queued.output) == ("queued", None, [])
+    assert simulator.billed() == {"input_tokens": HELLO_TOKENS, "output_tokens": 12}
+    done = client.responses.retrieve(queued.id)
+    assert (done.status, done.output_text) == ("completed", TWELVE_WORDS)
+
+
 def test_an_unknown_previous_response_is_refused(simulator):
     answer = ask(simulator, previous_response_id="resp_nope")
     assert answer.status_code == 400

@@ -16,7 +16,11 @@ from tollhouse.simulator.usage import Counts
 
 
 def create(call: Call) -> Reply:
-    """One call. It is stored, unless the client says not to, before it is sent."""
+    """One call. It is stored, unless the client says not to, before it is sent.
+
+    In the background it is done at once too, and billed, but the answer says that it is queued
+    (platform.openai.com/docs/guides/background).
+    """
     asked = request.read(call)
     call.check_model(asked.model)
     response = _response(call, asked)
@@ -24,6 +28,8 @@ def create(call: Call) -> Reply:
         stored = response.finished() | {"usage": usage(response.counts)}
         call.store.responses.keep(response.id, stored)
     charge = Charge(asked.model, response.counts, response.service_tier)
+    if asked.body.get("background") is True and not asked.stream:
+        return Reply(as_json(response.shown("queued", [])), charge=charge)
     if not asked.stream:
         finished = response.finished()
         if call.asked.usage_first and response.counted:

@@ -51,8 +51,8 @@ class Response:
         return f"{kind}_{self.id.removeprefix('resp_')}"
 
     def shown(self, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
-        """The object; a status other than "in_progress" says that it is over."""
-        over = status != "in_progress"
+        """The object, with its usage once it is over."""
+        over = status not in ("queued", "in_progress")
         cut = {"reason": "max_output_tokens"} if status == "incomplete" else None
         return {
             "id": self.id,
