@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from authz_service.verdicts import Granted
-from tollhouse.endpoints import served_as
-from tollhouse.policy.compiled import Alias, Deployment, Key, Limits, Snapshot
+from tollhouse.policy.compiled import Alias, Deployment, Snapshot
+from tollhouse.policy.ordering import may_fall_back
 
 Draw = Callable[[], float]
 """A number in [0, 1), each as likely as any other."""
@@ -26,8 +26,8 @@ class Attempt:
 def candidates(snapshot: Snapshot, granted: Granted) -> tuple[Attempt, ...]:
     """All that may be asked, those of equal rank in the order of the policy.
 
-    A fallback counts only where the caller may call it, it serves the endpoint, and no limit counts
-    its calls apart: the call is counted under the alias that was called, and would escape it.
+    A fallback counts only where it serves the endpoint, and the caller may call it and escapes no
+    limit by that (`may_fall_back`).
     """
     key, alias, endpoint = granted.key, granted.alias, granted.endpoint
     found = [
@@ -38,20 +38,11 @@ def candidates(snapshot: Snapshot, granted: Granted) -> tuple[Attempt, ...]:
     if granted.stored is None:
         for name in alias.fallbacks:
             fallback = snapshot.aliases[name]
-            if may_fall_back(snapshot, key, fallback, endpoint):
+            if fallback.serves(endpoint) and may_fall_back(snapshot, key, fallback):
                 found += _after(found, fallback, endpoint)
     elif len(found) > 1:
         found = found[:1]
     return tuple(found)
-
-
-def may_fall_back(snapshot: Snapshot, key: Key, fallback: Alias, endpoint: str) -> bool:
-    """Whether calls of this key may be answered by a fallback's deployments."""
-    if fallback.name not in key.models or served_as(endpoint) not in fallback.endpoints:
-        return False
-    scopes = snapshot.scopes(key, fallback)
-    apart = (each for each in scopes if each.level == "alias" or each.model == fallback.name)
-    return all(each.limits == Limits() for each in apart)
 
 
 def _after(found: Sequence[Attempt], fallback: Alias, endpoint: str) -> Iterator[Attempt]:

@@ -96,12 +96,13 @@ class AccessCompiler:
             environments=self._environments(place, environments or {}),
         )
 
-    def select(self, place: Place, entries: Collection[str], *path: str) -> frozenset[str]:
-        """The aliases that a list at `path` of a level stands for."""
+    def select(
+        self, place: Place, entries: Collection[str], *path: str, allowing: bool = False
+    ) -> frozenset[str]:
+        """The aliases that a list at `path` of a level stands for; `allowing`: that it allows."""
         if not entries:
             return _NONE
-        is_allow = path[-1] == "allowed_models"
-        select = self._selectors.allow if is_allow else self._selectors.select
+        select = self._selectors.allow if allowing else self._selectors.select
         selected: set[str] = set()
         for index, entry in enumerate(entries):
             try:
@@ -140,7 +141,7 @@ class AccessCompiler:
             name=place.name,
             allowed=None
             if allowed is None
-            else self.select(place, allowed, *path, "allowed_models"),
+            else self.select(place, allowed, *path, "allowed_models", allowing=True),
             denied=self.select(place, file.denied_models, *path, "denied_models"),
             env=place.env,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tollhouse.policy.compiled import Alias, Key, Limits, Scope, Snapshot
 from tollhouse.policy.deployments import Priced
+from tollhouse.policy.ordering import may_fall_back
 from tollhouse.policy.problems import PolicyProblem
 from tollhouse.policy.tree import PolicyTree
 
@@ -134,20 +135,22 @@ def _callers(tree: PolicyTree, snapshot: Snapshot) -> list[Key]:
 
 
 def _budgets_over(snapshot: Snapshot, alias: Alias, callers: Iterable[Key]) -> Iterator[Budget]:
-    """Every spend limit that calls of a model count in, whoever makes them."""
+    """Every spend limit that calls of a model count in, whoever makes them; those included that
+    it answers for another one."""
+    falling = [each for each in snapshot.aliases.values() if alias.name in each.fallbacks]
     scopes = [
         Scope("org", snapshot.org.name, snapshot.org.limits, None),
         Scope("alias", alias.name, alias.limits, None),
-        *(
-            scope
-            for key in callers
-            if alias.name in key.models
-            for scope in snapshot.scopes(key, alias)
-        ),
     ]
+    for key in callers:
+        if alias.name in key.models:
+            scopes += snapshot.scopes(key, alias)
+        if falling and may_fall_back(snapshot, key, alias):
+            called = (each for each in falling if each.name in key.models)
+            scopes += (scope for each in called for scope in snapshot.scopes(key, each))
     for scope in dict.fromkeys(scopes):
         for field in _spend_fields(scope.limits):
-            yield Budget(field, _where(scope), scope.limits.budget_mode == "hard")
+            yield Budget(field, _where(scope, alias), scope.limits.budget_mode == "hard")
 
 
 def _spend_fields(limits: Limits) -> Iterator[str]:
@@ -156,7 +159,11 @@ def _spend_fields(limits: Limits) -> Iterator[str]:
             yield f"{period}_spend_usd"
 
 
-def _where(scope: Scope) -> str:
+def _where(scope: Scope, alias: Alias) -> str:
+    model = scope.name if scope.level == "alias" else scope.model
+    if model and model != alias.name:
+        other = f"the model '{model}', which falls back to it,"
+        return other if scope.level == "alias" else f"the {scope.level} '{scope.name}' for {other}"
     if scope.level == "alias":
         return "the model itself"
     where = f"the {scope.level} '{scope.name}'"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from tollhouse.policy.compiled import Alias, Deployment, Snapshot
+from tollhouse.policy.compiled import Alias, Deployment, Key, Limits, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,22 @@ def patience_of(snapshot: Snapshot, alias: Alias) -> Patience:
 def has_several(alias: Alias) -> bool:
     """Whether a call may be sent to more than one place."""
     return len(alias.deployments) > 1 or bool(alias.fallbacks)
+
+
+def may_fall_back(snapshot: Snapshot, key: Key, fallback: Alias) -> bool:
+    """Whether calls of this key may be answered by this alias in place of another.
+
+    Only where the key may call it, and no limit counts its calls apart: the call is counted under
+    the alias that was called, and would escape it.
+    """
+    return fallback.name in key.models and not is_counted_apart(snapshot, key, fallback)
+
+
+def is_counted_apart(snapshot: Snapshot, key: Key, alias: Alias) -> bool:
+    """Whether any limit is for calls of this alias alone, when this key makes them."""
+    scopes = snapshot.scopes(key, alias)
+    apart = (each for each in scopes if each.level == "alias" or each.model == alias.name)
+    return any(each.limits != Limits() for each in apart)
 
 
 def targets(alias: Alias) -> str:

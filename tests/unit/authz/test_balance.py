@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_service.balance import Attempt, Draw, candidates, in_order, may_fall_back
+from authz_service.balance import Attempt, Draw, candidates, in_order
 from authz_service.verdicts import Granted, Stored
 from tests.unit.authz.company import company
 from tollhouse.endpoints import CHAT, EMBEDDINGS, MESSAGES, RESPONSES
@@ -83,14 +84,17 @@ def test_whoever_falls_back_may_call_the_fallback_itself_and_escapes_no_limit(
     snapshot: Snapshot, data: st.DataObject
 ) -> None:
     key = snapshot.keys[data.draw(st.sampled_from(sorted(snapshot.keys)))]
-    fallback = snapshot.aliases[data.draw(st.sampled_from(sorted(snapshot.aliases)))]
+    names = data.draw(st.lists(st.sampled_from(sorted(snapshot.aliases)), unique=True))
     endpoint = data.draw(st.sampled_from([CHAT, EMBEDDINGS, RESPONSES, MESSAGES]))
-    if may_fall_back(snapshot, key, fallback, endpoint):
-        assert fallback.name in key.models
-        assert fallback.serves(endpoint)
-        team = snapshot.teams[key.team]
-        assert fallback.name not in {*key.model_limits, *team.model_limits}
-        assert fallback.limits == Limits()
+    alias = replace(snapshot.aliases["chat"], fallbacks=tuple(names))
+    for each in candidates(snapshot, Granted(key, alias, endpoint)):
+        if each.alias is not alias:
+            assert each.alias.name in key.models
+            assert each.alias.serves(endpoint)
+            assert each.deployment.serves(endpoint)
+            apart = {*key.model_limits, *snapshot.teams[key.team].model_limits}
+            assert each.alias.name not in apart
+            assert each.alias.limits == Limits()
 
 
 @pytest.mark.parametrize(

@@ -146,5 +146,94 @@ def test_a_model_without_price_is_fine_where_no_budget_applies(tmp_path: Path):
     other = other.replace(KEY_ID, "ops-1").replace(SHA256, "a" * 64).replace("team: web", "team: o")
     snapshot = load_snapshot(write_tree(tmp_path, models=UNPRICED, teams__o=other))
     assert snapshot.keys["ops-1"].models == frozenset()
-    assert snapshot.aliases["small"].price is None
+    assert snapshot.aliases["small"].first.price is None
     assert snapshot.aliases["small"].first.price_source is None
+
+
+PRICE = "price: {input_per_million: 1, output_per_million: 1}"
+ONE_OF_TWO = f"""\
+models:
+  small:
+    deployments:
+      - {{provider: openai, model: gpt-4o-mini, {PRICE}}}
+      - {{provider: openai, model: no-such-model}}
+"""
+
+
+def test_under_a_budget_every_deployment_needs_a_price(tmp_path: Path):
+    org = "limits: {monthly_spend_usd: 5}\n"
+    with pytest.raises(PolicyError, match=r"^models\.yaml:2:3: 'small' needs a price"):
+        load_snapshot(write_tree(tmp_path, models=ONE_OF_TWO, org=org))
+    assert (
+        not load_snapshot(write_tree(tmp_path, models=ONE_OF_TWO, org="org: a"))
+        .aliases["small"]
+        .is_priced
+    )
+
+
+FALLING = f"""\
+models:
+  gpt4: {{provider: openai, model: gpt-4o, fallbacks: [small], {PRICE}}}
+  small: {{provider: openai, model: no-such-model}}
+"""
+SPEND = "{monthly_spend_usd: 1}"
+
+
+def both(key_lines: str = "") -> str:
+    return team(key_lines).replace("[small]", "[small, gpt4]", 1)
+
+
+@pytest.mark.parametrize(
+    ("models", "team_file", "budget"),
+    [
+        (
+            FALLING.replace("fallbacks", f"limits: {SPEND}, fallbacks"),
+            both(),
+            "the model 'gpt4', which falls back to it,",
+        ),
+        (
+            FALLING,
+            both(f"model_limits: {{gpt4: {SPEND}}}"),
+            f"the key '{KEY_ID}' for the model 'gpt4', which falls back to it,",
+        ),
+    ],
+)
+def test_a_fallback_without_price_is_refused_where_a_budget_applies_to_what_falls_back_to_it(
+    models: str, team_file: str, budget: str, tmp_path: Path
+):
+    with pytest.raises(PolicyError) as caught:
+        load_snapshot(write_tree(tmp_path, models=models, teams__web=team_file))
+    assert f"'small' needs a price, for the monthly_spend_usd of {budget}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("models", "team_file"),
+    [
+        # Nobody may call both; what counts it apart; a budget of another model.
+        (FALLING.replace("fallbacks", f"limits: {SPEND}, fallbacks"), team()),
+        (
+            FALLING.replace("fallbacks", f"limits: {SPEND}, fallbacks"),
+            both("model_limits: {small: {requests_per_minute: 1}}"),
+        ),
+        (
+            FALLING.replace("fallbacks: [small]", f"limits: {SPEND}"),
+            both(),
+        ),
+    ],
+)
+def test_a_fallback_that_is_never_asked_under_a_budget_needs_no_price(
+    models: str, team_file: str, tmp_path: Path
+):
+    assert load_snapshot(write_tree(tmp_path, models=models, teams__web=team_file))
+
+
+def test_a_fallback_whose_defaults_no_tokens_bound_is_refused_under_the_hard_budget_of_the_other(
+    tmp_path: Path,
+):
+    models = FALLING.replace("fallbacks", f"limits: {SPEND}, fallbacks").replace(
+        "no-such-model", f"gpt-4o-mini, {PRICE}, defaults: {{web_search_options: {{}}}}"
+    )
+    with pytest.raises(PolicyError, match="'web_search_options' can cost more than the tokens"):
+        load_snapshot(write_tree(tmp_path, models=models, teams__web=both()))
+    soft = models.replace("monthly_spend_usd: 1", "monthly_spend_usd: 1, budget_mode: soft")
+    assert load_snapshot(write_tree(tmp_path, models=soft, teams__web=both()))

@@ -21,7 +21,16 @@ QUIET = {
 }
 TWO = QUIET["models"] + "  large: {provider: openai, model: gpt-4o}\n"
 TEN = "requests_per_minute: 10"
+PRICE = "price: {input_per_million: 1, output_per_million: 1}"
+FALLING = f"  gpt4: {{provider: openai, model: gpt-4o, {PRICE}, fallbacks: [small]}}\n"
+UPLOADS = f"  uploads: {{provider: openai, endpoints: [files], {PRICE}}}\n"
 OLD = f"previous: [{{sha256: '{'0' * 64}', valid_until: 2026-06-01}}]"
+
+
+def _allows(models: str, key_lines: str = "") -> str:
+    return team(key_lines).replace("[small]", f"[{models}]", 1)
+
+
 CASES = [
     ("key-without-models", {"teams__web": team("denied_models: [small]")}, "teams/web.yaml:6:13"),
     ("key-expired", {"teams__web": team("expires: 2026-06-01")}, "teams/web.yaml:8:18"),
@@ -60,6 +69,11 @@ CASES = [
         "shadow-without-effect",
         {"teams__web": team("shadow: {allowed_models: [small]}")},
         "teams/web.yaml:8:9",
+    ),
+    (
+        "fallback-without-effect",
+        {"models": QUIET["models"] + FALLING, "teams__web": _allows("gpt4")},
+        "models.yaml:6:109",
     ),
     ("alias-unused", {"models": TWO}, "models.yaml:6:3"),
     (
@@ -115,6 +129,9 @@ MESSAGES = {
     ),
     "allowed-without-effect": "'small' is allowed here, but not under the rules of the team 'web'",
     "shadow-without-effect": "the shadow rules of the key 'web-1' would deny nothing to anybody",
+    "fallback-without-effect": (
+        "'gpt4' never falls back to 'small': no key that may call 'gpt4' may call it"
+    ),
     "alias-unused": "nobody may call 'large'",
     "alias-unpriced": "'small' has no price: its calls cost nothing in reports",
     "provider-unused": "no model uses the provider 'z'",
@@ -141,6 +158,46 @@ def test_what_is_suspicious_is_named_by_place_code_and_reason(
         for each in found(tmp_path, **overrides)
     }
     assert told.get(code) == (place, MESSAGES[code])
+
+
+def small(line: str) -> str:
+    return f"{QUIET['models']}    {line}\n{FALLING}"
+
+
+@pytest.mark.parametrize(
+    ("models", "key_lines", "reason"),
+    [
+        (small("endpoints: [embeddings]"), "", "it serves none of chat/completions"),
+        (small(f"limits: {{{TEN}}}"), "", "its own limits count its calls apart"),
+        (
+            small("tags: []"),
+            f"model_limits: {{small: {{{TEN}}}}}",
+            "model_limits count it apart for every key that may call 'gpt4' and it",
+        ),
+        (small("tags: []"), "", None),
+        (small("tags: []"), f"model_limits: {{gpt4: {{{TEN}}}}}", None),
+        # Which nobody may call at all is another warning.
+        (small("tags: []"), "denied_models: [gpt4]", None),
+    ],
+)
+def test_a_fallback_that_is_never_asked_is_named_with_the_reason(
+    models: str, key_lines: str, reason: str | None, tmp_path: Path
+):
+    told = found(tmp_path, models=models, teams__web=_allows("small, gpt4", key_lines))
+    messages = [each.message for each in told if each.code == "fallback-without-effect"]
+    assert messages == ([f"'gpt4' never falls back to 'small': {reason}"] if reason else [])
+
+
+@pytest.mark.parametrize("entry", ["up*", "tag:open", "group:opened"])
+def test_an_entry_that_stands_only_for_what_is_allowed_by_name_is_said_to_allow_nothing(
+    entry: str, tmp_path: Path
+):
+    models = QUIET["models"] + UPLOADS.replace("endpoints", "tags: [open], endpoints")
+    models += "groups: {opened: [uploads]}\n"
+    text = _allows("uploads, small", f"allowed_models: [small, '{entry}']")
+    told = found(tmp_path, models=models, teams__web=text)
+    messages = [each.message for each in told if each.code == "allowed-without-effect"]
+    assert messages == [f"'{entry}' allows nothing: uploads can be allowed by name only"]
 
 
 def test_a_policy_that_is_fine_has_no_warnings(tmp_path: Path):

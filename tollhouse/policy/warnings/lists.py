@@ -21,7 +21,12 @@ def warnings_of(view: View) -> Iterator[Warned]:
 
 def _allowed(view: View, node: Node) -> Iterator[Warned]:
     for index, entry in enumerate(node.rules.allowed_models or ()):
-        selected = view.select(entry)
+        selected = view.opens(entry)
+        if not selected:
+            names = ", ".join(sorted(view.select(entry)))
+            message = f"'{entry}' allows nothing: {names} can be allowed by name only"
+            yield node.warn("allowed-without-effect", message, "allowed_models", index)
+            continue
         for parent in (*node.parents, node):
             if not any(_permits(view, parent.rules, alias) for alias in selected):
                 message = f"'{entry}' is allowed here, but not under the rules of {parent.where}"
@@ -32,7 +37,7 @@ def _allowed(view: View, node: Node) -> Iterator[Warned]:
 def _permits(view: View, rules: RulesFile, alias: str) -> bool:
     allowed = rules.allowed_models
     return not any(alias in view.select(entry) for entry in rules.denied_models) and (
-        allowed is None or any(alias in view.select(entry) for entry in allowed)
+        allowed is None or any(alias in view.opens(entry) for entry in allowed)
     )
 
 

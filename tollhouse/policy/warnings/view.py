@@ -72,6 +72,10 @@ class View:
             self._selected[entry] = self._selectors.select(entry)
         return self._selected[entry]
 
+    def opens(self, entry: str) -> frozenset[str]:
+        """The aliases that an entry of `allowed_models` allows."""
+        return self.select(entry) - (self._selectors.named_only - {entry})
+
     def models(self, node: Node) -> frozenset[str] | set[str]:
         """The aliases that some key at or below a level may call."""
         if node.key is not None:
