@@ -118,12 +118,13 @@ end
 
 -- What takes the place of an error is of the provider's making too: response.failed has its names.
 local function failure_edits(self, data)
-  local failure = find(data, '"error"', 1, true) and self.failure(data)
+  local first = byte(data, 1) == SPACE and 2 or 1
+  local failure = find(data, '"error"', 1, true) and self.failure(sub(data, first))
   if not failure then
     return nil
   end
   local names = self.watch and self.watch:edits(failure) or {}
-  return { { byte(data, 1) == SPACE and 2 or 1, #data, shown.splice(failure, names) } }
+  return { { first, #data, shown.splice(failure, names) } }
 end
 
 -- Takes what one event tells. Gives what the client sees of it, nil for nothing.
