@@ -19,8 +19,23 @@ from tollhouse import endpoints
 from tollhouse.decisions import PARAMETER_NOT_ALLOWED
 from tollhouse.policy.compiled import Alias, Key, ModelRule, Snapshot
 
-# Parameters by which a provider may answer with another model (LiteLLM's, OpenRouter's).
-OTHER_MODELS = ("fallbacks", "models")
+# By the first two a provider may answer with another model (LiteLLM's, OpenRouter's); the others name
+# what it keeps in the account that all keys share.
+_OTHER_MODEL = (
+    "names other models, which your key's policy could not be checked for. Leave it out, and call "
+    "one model at a time."
+)
+_KEPT = (
+    "names what the provider keeps for all keys of this gateway together, and nothing says whose it "
+    "is. Leave it out, and send the content itself, or continue by `previous_response_id`."
+)
+UNCHECKABLE = {
+    "fallbacks": _OTHER_MODEL,
+    "models": _OTHER_MODEL,
+    "container": _KEPT,
+    "conversation": _KEPT,
+    "item_reference": _KEPT,
+}
 
 _NO_RESPONSE = (
     "There is no such stored response for this key. The id of a response is bound to the key that "
@@ -94,14 +109,9 @@ def _check_body(key: Key, call: Call) -> Refused | None:
     if call.model is None:
         # request.lua always says one or the other; silence means that it failed.
         return unread(key)
-    if call.unbounded in OTHER_MODELS:
-        return Refused(
-            PARAMETER_NOT_ALLOWED,
-            f"`{call.unbounded}` names other models, which your key's policy could not be checked "
-            "for. Leave it out, and call one model at a time.",
-            param=call.unbounded,
-            key=key,
-        )
+    if call.unbounded in UNCHECKABLE:
+        message = f"`{call.unbounded}` {UNCHECKABLE[call.unbounded]}"
+        return Refused(PARAMETER_NOT_ALLOWED, message, param=call.unbounded, key=key)
     return None
 
 

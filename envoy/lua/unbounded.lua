@@ -11,8 +11,17 @@ local byte, find, sub = string.byte, string.find, string.sub
 
 local QUOTE, ZERO, FALSE, NULL = 34, 48, 102, 110
 
--- Unless null, false or 0. The first of them that a body has is told, and those that name another
--- model come first: authz_service refuses them whatever the budget.
+-- By these a provider may answer with another model. Whatever is in M.OTHER_MODELS or M.KEPT, or is an
+-- item_reference, is told before all others: authz_service refuses it whatever the budget.
+M.OTHER_MODELS = { "fallbacks", "models" }
+
+-- These name what a provider keeps in the account that all keys share, and nothing says whose it is.
+M.KEPT = {
+  messages = { "container" },
+  responses = { "conversation" },
+}
+
+-- Unless null, false or 0. The first of them that a body has is told.
 M.PARAMETERS = {
   "fallbacks", -- gateways such as LiteLLM: another model
   "models", -- OpenRouter: another model
@@ -142,11 +151,13 @@ end
 -- The name of the first such parameter among the top-level members of a valid body, or nil.
 -- `service_tier` is told only when there is no other: some tiers have a price of their own.
 function M.first(s, index, endpoint, prompts)
-  return named(s, index, M.PARAMETERS)
+  return named(s, index, M.OTHER_MODELS)
+    or named(s, index, M.KEPT[endpoint])
+    or of_input(s, index, endpoint)
+    or named(s, index, M.PARAMETERS)
     or named(s, index, M.OF_ENDPOINT[endpoint])
     or looked_at(s, index, endpoint)
     or of_prompts(s, index, prompts)
-    or of_input(s, index, endpoint)
     or is_dear(s, index, "service_tier") and "service_tier"
     or nil
 end

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz_service.decision import decide
+from authz_service.models import UNCHECKABLE
 from authz_service.verdicts import Call, Decision, Granted, Listed, Refused
 from tests.unit.authz.builders import KEY_IDS, NOW, key
 from tollhouse import endpoints, keys
@@ -343,3 +344,12 @@ def test_a_replaced_key_changes_nothing_for_its_successor(snapshot: Snapshot):
 def test_a_rule_in_shadow_lets_the_call_pass(snapshot: Snapshot):
     call = replace(CHAT, api_key=key("watched"), model="large")
     assert isinstance(decide(snapshot, call, NOW), Granted)
+
+
+@pytest.mark.parametrize("name", sorted(UNCHECKABLE))
+def test_what_names_other_models_or_what_others_keep_is_refused_under_any_budget(
+    snapshot: Snapshot, name: str
+) -> None:
+    told = refused(snapshot, replace(CHAT, unbounded=name), "parameter_not_allowed")
+    assert told.param == name
+    assert told.message.startswith(f"`{name}` names ")
