@@ -54,7 +54,7 @@ Unchecked = Literal[
     "evals",
     "videos",
 ]
-Endpoint = Checked | Unchecked
+Endpoint = Literal[Checked, Unchecked]
 
 CHECKED: Final[frozenset[str]] = frozenset(get_args(Checked))
 UNCHECKED: Final[frozenset[str]] = frozenset(get_args(Unchecked))

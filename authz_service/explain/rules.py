@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,7 +79,7 @@ def _step(
     lists = level.rules.shadow if shadow else level.rules
     assert lists is not None  # noqa: S101 - a shadow rule is compiled from one
     if alias in rule.denied:
-        index = _entry(selectors, lists.denied_models, alias)
+        index = _entry(selectors.select, lists.denied_models, alias)
         at, entry = (*prefix, "denied_models", index), lists.denied_models[index]
         return Step(rule.where, "denies", level.at(*at), entry, shadow)
     if rule.allowed is None or lists.allowed_models is None:
@@ -87,10 +87,10 @@ def _step(
     if not rule.permits(alias):
         at_key = level.at(*prefix, "allowed_models", at_key=True)
         return Step(rule.where, "does not allow", at_key, None, shadow)
-    index = _entry(selectors, lists.allowed_models, alias)
+    index = _entry(selectors.allow, lists.allowed_models, alias)
     at, entry = (*prefix, "allowed_models", index), lists.allowed_models[index]
     return Step(rule.where, "allows", level.at(*at), entry, shadow)
 
 
-def _entry(selectors: Selectors, entries: list[str], alias: str) -> int:
-    return next(i for i, entry in enumerate(entries) if alias in selectors.select(entry))
+def _entry(select: Callable[[str], frozenset[str]], entries: list[str], alias: str) -> int:
+    return next(i for i, entry in enumerate(entries) if alias in select(entry))

@@ -9,6 +9,9 @@ from typing import Any
 from tollhouse.policy.documents import Path
 from tollhouse.policy.editing.draft import Draft
 
+# Lists of names whose order says something.
+_ORDERED = ("fallbacks",)
+
 
 def lay(
     draft: Draft, file: str, path: Path, old: Mapping[str, Any], new: Mapping[str, Any]
@@ -27,7 +30,7 @@ def lay(
 def _change(draft: Draft, file: str, path: Path, old: Any, new: Any) -> None:
     if isinstance(old, dict) and isinstance(new, dict):
         lay(draft, file, path, old, new)
-    elif _is_set(old) and _is_set(new):
+    elif path[-1] not in _ORDERED and _is_set(old) and _is_set(new):
         _lay_set(draft, file, path, old, new)
     else:
         if isinstance(old, dict | list) or isinstance(new, dict | list):

@@ -20,7 +20,15 @@ from console.edits.views import model_view
 from console.permissions import require
 from console.problems import ManageError
 from console.shapes.base import Deleted
-from console.shapes.models import ModelCreate, ModelList, ModelPatch, ModelQuery, ModelView
+from console.shapes.models import (
+    DeploymentOf,
+    ModelCreate,
+    ModelList,
+    ModelPatch,
+    ModelQuery,
+    ModelView,
+)
+from tollhouse.endpoints import UNCHECKED
 from tollhouse.policy.deployments import stated
 from tollhouse.policy.documents import Path
 from tollhouse.policy.editing.draft import Draft
@@ -115,23 +123,46 @@ def _path(alias: str) -> Path:
 def _changed(old: Data, asked: ModelCreate | ModelPatch) -> Data:
     said, new = asked.asked, dict(old)
     new |= {name: said[name] for name in _FIELDS if name in said}
+    new |= _one_or_several(asked)
     if "limits" in said:
         new["limits"] = merged_limits(old.get("limits", {}), asked.limits)
     if "price" in said:
         new["price"] = None if asked.price is None else full(asked.price.asked)
-    for name in ("provider", "model"):
-        if new.get(name) is None and "deployments" not in new:
+    _require_behind(new)
+    return full({name: new[name] for name in ModelFile.model_fields if name in new})
+
+
+def _one_or_several(asked: ModelCreate | ModelPatch) -> Data:
+    """What stands behind it goes, where the request says the other form of it."""
+    if asked.deployments is not None:
+        one = {} if asked.provider or asked.model else {"provider": None, "model": None}
+        return {**one, "deployments": [_deployment(each) for each in asked.deployments]}
+    is_one = asked.provider is not None or asked.model is not None
+    return {"deployments": None} if is_one else {}
+
+
+def _deployment(asked: DeploymentOf) -> Data:
+    price = None if asked.price is None else full(asked.price.asked)
+    return full({**asked.asked, "price": price})
+
+
+def _require_behind(new: Data) -> None:
+    is_unchecked = bool(UNCHECKED.intersection(new.get("endpoints") or ()))
+    for name in ("provider",) if is_unchecked else ("provider", "model"):
+        if new.get(name) is None and new.get("deployments") is None:
             message = f"'{name}' has no default: give a value, or leave it out"
             raise ManageError("invalid_request", message, param=name)
-    return full({name: new[name] for name in ModelFile.model_fields if name in new})
 
 
 def _require_provider(policy: Policy, data: Data) -> None:
     providers = policy.tree.providers.model.providers
-    if "provider" in data and data["provider"] not in providers:
-        near = suggestion(data["provider"], providers)
-        message = f"there is no such provider{near}"
-        raise ManageError("invalid_request", message, param="provider")
+    named = [("deployments", each["provider"]) for each in data.get("deployments", ())]
+    if "provider" in data:
+        named.append(("provider", data["provider"]))
+    for param, provider in named:
+        if provider not in providers:
+            message = f"there is no such provider{suggestion(provider, providers)}"
+            raise ManageError("invalid_request", message, param=param)
 
 
 def _callers(policy: Policy, actor: Actor) -> Counter[str]:

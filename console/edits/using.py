@@ -41,9 +41,11 @@ def require_unused_project(policy: Policy, team: str, project: str) -> None:
 
 
 def require_unused_model(policy: Policy, alias: str) -> None:
-    """Raises ManageError `in_use`, naming the groups and levels whose lists have its name."""
-    groups = policy.tree.models.model.groups
+    """Raises ManageError `in_use`, naming the groups, models and levels whose lists have its
+    name."""
+    groups, models = policy.tree.models.model.groups, policy.tree.models.model.models
     users = [f"group {name}" for name, members in groups.items() if alias in members]
+    users += [f"model {name}" for name, file in models.items() if alias in file.fallbacks]
     users += [where for where, rules in _levels(policy) if _names(rules, alias)]
     _require_none(f"the model '{alias}'", list(dict.fromkeys(users)))
 

@@ -11,12 +11,12 @@ from console.edits.policy import Policy, team_line
 from console.shapes.keys import KeyView
 from console.shapes.levels import EnvironmentView, ProjectView, TeamView
 from console.shapes.limits import EffectiveLimit, Limits
-from console.shapes.models import ModelView, UnitPrices
+from console.shapes.models import DeploymentView, ModelView, UnitPrices
 from console.shapes.tokens import TokenView
 from tollhouse.keyring import moments
 from tollhouse.keyring.actions import BLOCKED_BY, REASON
 from tollhouse.money import Price, nano_to_usd
-from tollhouse.policy.compiled import Alias, Key, Scope, Snapshot
+from tollhouse.policy.compiled import Alias, Deployment, Key, Scope, Snapshot
 from tollhouse.policy.files import AccessFile, KeyFile, LimitsFile, RulesFile
 from tollhouse.policy.lifetimes import state_of
 from tollhouse.policy.limit_words import Stated, stated
@@ -104,6 +104,9 @@ def model_view(policy: Policy, alias: str, keys: int, warnings: Iterable[str] = 
         alias=alias,
         provider=compiled.first.provider,
         model=compiled.first.model,
+        deployments=[_deployment(each) for each in compiled.deployments],
+        fallbacks=list(compiled.fallbacks),
+        fallback_after_seconds=file.fallback_after_seconds,
         description=file.description,
         endpoints=sorted(compiled.endpoints),
         limits=_limits(file.limits),
@@ -124,6 +127,17 @@ def model_view(policy: Policy, alias: str, keys: int, warnings: Iterable[str] = 
         where=f"{models.document.file}:{policy.line(models.document, ('models', alias))}",
         etag=data.etag(written),
         warnings=list(warnings),
+    )
+
+
+def _deployment(each: Deployment) -> DeploymentView:
+    return DeploymentView(
+        provider=each.provider,
+        model=each.model,
+        weight=each.weight,
+        order=each.order,
+        price_per_million=_prices(each.price),
+        price_source=each.price_source,
     )
 
 

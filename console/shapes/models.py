@@ -70,12 +70,37 @@ Defaults = Annotated[dict[ParameterName, Default], Field(max_length=64)]
 
 
 class PriceOf(Shape):
-    """USD per million tokens, as it is written."""
+    """USD, as it is written: per million tokens, or for each call. Other units are written in
+    models.yaml."""
 
-    input_per_million: PriceUsd
-    output_per_million: PriceUsd
+    input_per_million: PriceUsd | None = None
+    """Required, unless calls cost per_request alone."""
+    output_per_million: PriceUsd | None = None
+    """As input_per_million."""
     cached_input_per_million: PriceUsd | None = None
     """Default: what input costs."""
+    per_request: PriceUsd | None = None
+    """For each call."""
+
+
+class DeploymentOf(Shape):
+    """One provider's model behind an alias."""
+
+    provider: Name
+    """A provider of the policy."""
+    model: Line
+    """The provider's name for the model."""
+    weight: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Its share of the calls among those of the same order; default 1."""
+    order: Annotated[int, Field(ge=1, le=100)] | None = None
+    """The lowest is asked first; default 1."""
+    price: PriceOf | None = None
+    """Default: the model's price, else the public price list."""
+
+
+Deployments = Annotated[list[DeploymentOf], Field(min_length=1, max_length=8)]
+Fallbacks = Annotated[list[AliasName], Field(max_length=4), AfterValidator(_distinct)]
+Seconds = Annotated[Amount, Field(gt=0, le=3600)]
 
 
 class ModelCreate(Shape):
@@ -83,13 +108,20 @@ class ModelCreate(Shape):
 
     alias: AliasName
     """The name that teams use; may contain / and :."""
-    provider: Name
-    """A provider of the policy."""
-    model: Line
-    """The provider's name for the model."""
+    provider: Name | None = None
+    """A provider of the policy. Required, unless deployments are given."""
+    model: Line | None = None
+    """The provider's name for the model. Required beside provider, unless the endpoints are such
+    whose model cannot be checked."""
+    deployments: Deployments | None = None
+    """Several providers' models, in place of provider and model."""
+    fallbacks: Fallbacks = Field(default=[])
+    """Other aliases, asked in this order when all deployments fail."""
+    fallback_after_seconds: Seconds | None = None
+    """Seconds of silence after which the next is asked; default: the provider's idle timeout."""
     description: Line | None = None
     endpoints: Endpoints | None = None
-    """Default: chat/completions."""
+    """Default: chat/completions, or messages, by the dialects of the providers."""
     limits: Limits = Limits()
     """For the alias, all teams together."""
     defaults: Defaults = Field(default={})
@@ -112,7 +144,13 @@ class ModelPatch(Shape):
     """What is left out stays; null puts the default back."""
 
     provider: Name | None = None
+    """Instead of deployments, with model."""
     model: Line | None = None
+    deployments: Deployments | None = None
+    """All of them, instead of those before, or of provider and model."""
+    fallbacks: Fallbacks | None = None
+    """Instead of those before."""
+    fallback_after_seconds: Seconds | None = None
     description: Line | None = None
     endpoints: Endpoints | None = None
     limits: Limits | None = None
@@ -136,12 +174,28 @@ class UnitPrices(Shape):
     cached_input: Amount
 
 
+class DeploymentView(Shape):
+    """One provider's model behind an alias, with its defaults."""
+
+    provider: str
+    model: str
+    weight: int
+    order: int
+    price_per_million: UnitPrices | None
+    price_source: Literal["policy", "genai-prices"] | None
+
+
 class ModelView(Written):
-    """An alias."""
+    """An alias. `provider`, `model` and the price are those of the deployment asked first."""
 
     alias: str
     provider: str
     model: str
+    deployments: list[DeploymentView]
+    """All of them, in the order of the file."""
+    fallbacks: list[str]
+    fallback_after_seconds: Amount | None
+    """Null: as long as the provider may be silent."""
     description: str | None
     endpoints: list[Endpoint]
     limits: Limits

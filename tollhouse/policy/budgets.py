@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from tollhouse.endpoints import UNCHECKED
 from tollhouse.policy.compiled import Alias, Key, Limits, Scope, Snapshot
 from tollhouse.policy.deployments import Priced
 from tollhouse.policy.ordering import may_fall_back
@@ -71,9 +72,11 @@ def problems_of(
 
 
 def _unpriced(alias: Alias, budget: Budget, because: str) -> str:
+    is_unchecked = bool(alias.endpoints & UNCHECKED)
+    units = "per_request: …" if is_unchecked else "input_per_million: …, output_per_million: …"
     return (
         f"'{alias.name}' needs a price, for the {budget.field} of {budget.where} applies to it and"
-        f" {because}: write price: {{input_per_million: …, output_per_million: …}}"
+        f" {because}: write price: {{{units}}}"
     )
 
 

@@ -411,6 +411,17 @@ class DeploymentFile(Model):
 class ModelFile(Model):
     """One alias in `models.yaml`."""
 
+    # What `deployments.problems_of` asks of it, as far as editors can tell.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["deployments"]},
+                {"required": ["provider", "model"]},
+                {"required": ["provider", "endpoints"]},
+            ]
+        }
+    )
+
     provider: Name | None = None
     """A name from providers.yaml. Required, unless deployments are given."""
     model: Line | None = None

@@ -1,5 +1,6 @@
 """Pydantic's findings in the words of whoever edits the policy."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -12,6 +13,7 @@ from tollhouse.policy.documents import Document, Path
 from tollhouse.policy.problems import PolicyProblem, suggestion
 
 KEY = "[key]"  # pydantic's last location element when a mapping's key is at fault
+_FEW = 6
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -102,12 +104,18 @@ def _type_mismatch(expected: str, value: Any) -> str:
 
 def _other(kind: str, context: Mapping[str, Any], value: Any) -> str:
     if kind == "literal_error":
-        return f"must be {context['expected']}"
+        return _none_of(re.findall("'([^']*)'", context["expected"]), context["expected"], value)
     if kind == "too_short":
         return "is empty: write at least one"
     if kind == "too_long":
         return f"has too many: write at most {context['max_length']}"
     return f"is not valid here ({kind})"
+
+
+def _none_of(names: list[str], expected: str, value: Any) -> str:
+    if len(names) <= _FEW or not isinstance(value, str):
+        return f"must be {expected}"
+    return f"names none that there is{suggestion(value, names)}"
 
 
 def fields_of(annotation: Any, path: Path) -> list[str]:

@@ -191,9 +191,10 @@ def model_create(posted: Posted) -> dict[str, Any]:
 
 def model_values(view: ModelView) -> dict[str, list[str]]:
     """A model as the form to change it holds it."""
+    is_one = len(view.deployments) == 1
     return {
-        "provider": [view.provider],
-        "model": [view.model],
+        "provider": [view.provider] if is_one else [],
+        "model": [view.model] if is_one else [],
         "description": [view.description or ""],
         "endpoints": list(view.endpoints),
         "max_output_tokens": [_written(view.max_output_tokens)],

@@ -18,7 +18,7 @@ from tests.unit.bundles.builders import KEY, OTHER_KEY, Site, policy, sealed
 from tollhouse.bundles.publisher import Publisher
 from tollhouse.bundles.source import PolicyBundles
 from tollhouse.money import Price
-from tollhouse.policy.compiled import Snapshot
+from tollhouse.policy.compiled import Alias, Snapshot
 from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.watch import PolicyHolder, watch
 
@@ -40,6 +40,10 @@ def looked(holder: PolicyHolder) -> PolicyHolder:
     if holder.is_stale():
         holder.reload()
     return holder
+
+
+def at_price(alias: Alias, price: Price) -> Alias:
+    return replace(alias, deployments=(replace(alias.first, price=price),))
 
 
 def messages(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
@@ -72,10 +76,10 @@ def test_a_policy_of_the_same_files_and_other_prices_is_taken(site: Site) -> Non
     site.publish("acme")
     holder = PolicyHolder(site.replica())
     snapshot = policy(site.folder)
-    dearer = replace(snapshot.aliases["small"], price=Price(1, 2, 3))
+    dearer = at_price(snapshot.aliases["small"], Price(1, 2, 3))
     changed = replace(snapshot, aliases={"small": dearer})
     Publisher(site.store, KEY, "ops").publish(changed)
-    assert looked(holder).current.aliases["small"].price == Price(1, 2, 3)
+    assert looked(holder).current.aliases["small"].first.price == Price(1, 2, 3)
     assert holder.current.version == snapshot.version
 
 

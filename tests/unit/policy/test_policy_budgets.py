@@ -237,3 +237,12 @@ def test_a_fallback_whose_defaults_no_tokens_bound_is_refused_under_the_hard_bud
         load_snapshot(write_tree(tmp_path, models=models, teams__web=both()))
     soft = models.replace("monthly_spend_usd: 1", "monthly_spend_usd: 1, budget_mode: soft")
     assert load_snapshot(write_tree(tmp_path, models=soft, teams__web=both()))
+
+
+def test_an_alias_of_unchecked_endpoints_is_told_to_have_a_price_per_request(tmp_path: Path):
+    models = "models:\n  small: {provider: openai, endpoints: [files]}\n"
+    org = "limits: {monthly_spend_usd: 5}\n"
+    with pytest.raises(PolicyError, match=r"write price: \{per_request: …\}$"):
+        load_snapshot(write_tree(tmp_path, models=models, org=org))
+    priced = models.replace("endpoints", "price: {per_request: 0.5}, endpoints")
+    assert load_snapshot(write_tree(tmp_path, models=priced, org=org))

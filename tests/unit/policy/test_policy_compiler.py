@@ -235,7 +235,7 @@ def test_headers_limits_and_cooldowns_are_as_written(tmp_path: Path):
 def test_an_alias_takes_the_name_of_the_output_limit_from_its_provider(tmp_path: Path):
     providers = TREE["providers.yaml"] + "    max_tokens_field: max_tokens\n"
     snapshot = load_snapshot(write_tree(tmp_path, providers=providers))
-    assert snapshot.aliases["small"].max_tokens_field == "max_tokens"
+    assert snapshot.aliases["small"].first.max_tokens_field == "max_tokens"
 
 
 def test_without_org_yaml_the_documented_defaults_hold(tmp_path: Path):

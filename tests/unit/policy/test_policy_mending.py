@@ -111,7 +111,6 @@ BETWEEN = [
 # What is taken out may be what the other would need to be seen.
 HIDDEN = {
     ("tags", "no model has the tag"),
-    ("'model' is missing", "no model has the tag"),
     ("blokced", "needs a price"),
     ("'prod'", "needs a price"),
     ("3:33", "needs a price"),

@@ -168,8 +168,8 @@ TYPES = [
     ),
     Bad(
         "models",
-        "models:\n  a: {provider: openai}",
-        "models.yaml:2:6: the field 'model' is missing",
+        "models:\n  small: {provider: openai}",
+        "models.yaml:2:10: the field 'model' is missing",
     ),
     Bad("org", "org:\n", "org.yaml:1:5: 'org' has no value: write one or remove the line"),
     Bad(
@@ -242,8 +242,9 @@ TYPES = [
     ),
     Bad(
         "models",
-        ALIAS + "    endpoints: [chat/completions, chat]\n",
-        "models.yaml:5:35: item 2 of 'endpoints' must be 'chat/completions' or 'embeddings'",
+        ALIAS + "    endpoints: [chat/completions, chat/completion]\n",
+        "models.yaml:5:35: item 2 of 'endpoints' names none that there is: did you mean"
+        " 'chat/completions'?",
     ),
     Bad(
         "teams__web",

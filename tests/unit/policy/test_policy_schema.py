@@ -29,6 +29,12 @@ BEYOND = (
     "names a header twice",
     "which is not there",
     "is about TLS",
+    "'price' needs",
+    "write one of them",
+    "it needs per_minute",
+    "is not the dearest",
+    "must have rising",
+    '"QUALITY SIZE"',
 )
 
 

@@ -326,6 +326,74 @@ def test_a_model_is_made_changed_and_deleted(managed: Managed) -> None:
     assert managed.text("models.yaml") == MODELS
 
 
+def test_a_model_has_several_deployments_and_fallbacks_in_the_order_that_was_asked(
+    managed: Managed,
+) -> None:
+    body = b"""{"alias": "several", "fallback_after_seconds": 2.5,
+        "deployments": [{"provider": "openai", "model": "gpt-4o", "weight": 3},
+                        {"provider": "openai", "model": "gpt-4o-mini", "order": 2,
+                         "price": {"input_per_million": 1, "output_per_million": 2}}],
+        "fallbacks": ["small", "meta/llama:3"]}"""
+    made = managed.models.create(PLATFORM, read_body(ModelCreate, body))
+    assert (made.provider, made.model, made.fallback_after_seconds) == ("openai", "gpt-4o", 2.5)
+    assert [(each.model, each.weight, each.order) for each in made.deployments] == [
+        ("gpt-4o", 3, 1),
+        ("gpt-4o-mini", 1, 2),
+    ]
+    assert [each.price_source for each in made.deployments] == ["genai-prices", "policy"]
+    other = read_body(ModelPatch, b'{"fallbacks": ["meta/llama:3", "small"]}')
+    assert managed.models.patch(PLATFORM, "several", other).fallbacks == ["meta/llama:3", "small"]
+    alias = load_snapshot(managed.directory).aliases["several"]
+    assert alias.fallbacks == ("meta/llama:3", "small")
+    assert [each.weight for each in alias.deployments] == [3, 1]
+
+
+def test_one_deployment_takes_the_place_of_several_and_several_that_of_one(
+    managed: Managed,
+) -> None:
+    several = b'{"deployments": [{"provider": "openai", "model": "a"}]}'
+    patched = managed.models.patch(PLATFORM, "small", read_body(ModelPatch, several))
+    assert [each.model for each in patched.deployments] == ["a"]
+    file = managed.text("models.yaml")
+    assert "deployments:" in file
+    one = read_body(ModelPatch, b'{"provider": "openai", "model": "b"}')
+    assert managed.models.patch(PLATFORM, "small", one).model == "b"
+    assert "deployments:" not in managed.text("models.yaml")
+
+
+def test_a_deployment_of_an_unknown_provider_and_a_model_without_any_are_refused(
+    managed: Managed,
+) -> None:
+    for body, param, words in (
+        (
+            b'{"alias": "x", "deployments": [{"provider": "opnai", "model": "a"}]}',
+            "deployments",
+            "did you mean 'openai'?",
+        ),
+        (b'{"alias": "x", "provider": "openai"}', "model", "'model' has no default"),
+        (b'{"alias": "x"}', "provider", "'provider' has no default"),
+    ):
+        error = refused(managed.models.create, PLATFORM, read_body(ModelCreate, body))
+        assert (error.code, error.param) == ("invalid_request", param)
+        assert words in error.message
+
+
+def test_endpoints_whose_model_cannot_be_checked_need_a_provider_alone(managed: Managed) -> None:
+    body = b"""{"alias": "uploads", "provider": "openai", "endpoints": ["files", "batches"],
+        "price": {"per_request": 1}}"""
+    made = managed.models.create(PLATFORM, read_body(ModelCreate, body))
+    assert made.endpoints == ["batches", "files"]
+    assert "model:" not in managed.text("models.yaml").partition("uploads:")[2]
+
+
+def test_a_model_that_another_falls_back_to_is_in_use(managed: Managed) -> None:
+    body = b'{"alias": "x", "provider": "openai", "model": "gpt-4o", "fallbacks": ["small"]}'
+    managed.models.create(PLATFORM, read_body(ModelCreate, body))
+    error = refused(managed.models.delete, PLATFORM, "small")
+    assert error.code == "in_use"
+    assert "model x" in error.message
+
+
 def test_models_are_counted_for_who_asks(managed: Managed) -> None:
     def counts(actor: Actor) -> dict[str, int]:
         listed = managed.models.list(actor, ModelQuery())
