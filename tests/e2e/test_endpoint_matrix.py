@@ -3,7 +3,6 @@ cell, through the real Envoy. The caller's dialect is the endpoint's own."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import httpx
@@ -11,7 +10,6 @@ import pytest
 
 from tests.support import matrix
 from tests.support.gateway import Gateway, Received, test_key
-from tests.support.leaks import MARKED_PROMPT
 from tests.support.matrix import BY_ID, Cell, cells_of, marked
 from tests.support.matrix_calls import Call, amounts, cost
 from tests.support.matrix_client import (
@@ -21,6 +19,7 @@ from tests.support.matrix_client import (
     leave_unanswered,
     line_of,
     named_models,
+    received_models,
     request,
     send,
     spent,
@@ -78,6 +77,16 @@ def require_not_sent(gateway: Gateway, answer: httpx.Response, code: str) -> dic
     return line
 
 
+def require_own_model(call: Call, received: Received) -> None:
+    """The provider was asked for its model, or for what was sent."""
+    if not call.model:
+        assert received.body == b""
+    elif call.row == "files":
+        assert received.body == call.body
+    else:
+        assert received_models(call, received) == [call.model]
+
+
 def require_own_credential(gateway: Gateway, received: Received, key_name: str) -> None:
     """The provider got its own credential, and nothing of the client's."""
     assert received.provider_key_ok
@@ -97,6 +106,12 @@ def shown_models(cell: Cell, answer: httpx.Response) -> set[str]:
         assert len(events_of(answer.content)) > 1
         return set(named_models(events_of(answer.content)))
     return set()
+
+
+def total_of(gateway: Gateway, call: Call) -> int:
+    """Nano-dollars that the metrics say its alias has cost."""
+    name = "tollhouse_cost_usd_total"
+    return round(gateway.metric("ratelimit_service", name, alias=call.called) * 1e9)
 
 
 def require_billed(gateway: Gateway, cell: Cell, line: dict[str, Any], charged: int) -> None:
@@ -119,23 +134,24 @@ def test_what_is_allowed_is_answered_under_the_alias_and_charged_the_bill(
 ) -> None:
     with marked(cell):
         call, asked = cell.call, asked_of(gateway, cell, "app")
-        before, _ = spent(gateway, "app")
+        before, total = spent(gateway, "app")[0], total_of(gateway, call)
         answer = send(gateway, asked)
         assert answer.status_code == 200, answer.text
         assert answer.headers["x-tollhouse-decision"] == "allowed"
         line = line_of(gateway, asked.agent)
         after, held = spent(gateway, "app")
 
-        alias = "responses-json" if cell.row in BY_ID else call.alias
         (received,) = gateway.received()
         require_own_credential(gateway, received, "app")
         # A stored response's id is shown as RAW.TAG.MAC; the provider gets its own.
         assert received.path == f"/{call.dialect}{asked.path.split('.')[0]}"
-        assert shown_models(cell, answer) <= {alias}
-        assert (line["decision"], line["alias"]) == ("allowed", alias)
+        require_own_model(call, received)
+        assert shown_models(cell, answer) <= {call.called}
+        assert (line["decision"], line["alias"]) == ("allowed", call.called)
         assert (line["provider"], line["usage"]["usage_source"]) == (call.dialect, call.counted)
         assert held == 0
         require_billed(gateway, cell, line, after - before)
+        assert total_of(gateway, call) - total == after - before
 
 
 # Denied
@@ -188,9 +204,10 @@ def test_a_key_that_has_used_its_minute_is_told_when_to_come_back(
         answer = send(gateway, request(cell.call, key_name, asked.path))
         message = refusal(answer, cell.call, 429, "rate_limit_requests")
         assert key_name in message
-        assert 0 < int(answer.headers["retry-after"]) <= 60
+        # A window is 62 buckets of one second (docs/ledger.md).
+        assert 0 < int(answer.headers["retry-after"]) <= 62
         line = require_not_sent(gateway, answer, "rate_limit_requests")
-        assert line["reservation"]["refused_at"] == "key"
+        assert line["reservation"]["refused_at"] == f"key {key_name}"
         assert spent(gateway, key_name) == paid
 
 

@@ -95,6 +95,17 @@ providers:
     dialect: anthropic
     base_url: https://api.anthropic.com/v1
     api_key: ${ANTHROPIC_API_KEY}
+  hasty:
+    dialect: anthropic
+    base_url: https://hasty.test/v1
+    api_key: ${HASTY_API_KEY}
+    idle_timeout_seconds: 1
+"""
+HASTY = """\
+  messages-hasty:
+    provider: hasty
+    model: claude-haiku-4-5
+    price: {input_per_million: 1, output_per_million: 5}
 """
 
 
@@ -105,7 +116,7 @@ def _alias(call: Call) -> str:
         f"    model: {call.model}",
         f"    endpoints: [{call.endpoint}]",
         f"    price: {json.dumps(call.price)}",
-        *([f"    {call.options}"] if call.options else []),
+        *(f"    {option}" for option in call.options),
     ]
     return "".join(f"{line}\n" for line in lines)
 
@@ -123,7 +134,9 @@ def budget_key(cell: Cell) -> str:
 def _keys() -> str:
     # What is stored is made first, by a call of its own.
     limited = [
-        key(limited_key(cell), f"  limits: {{requests_per_minute: {2 if cell.row in BY_ID else 1}}}")
+        key(
+            limited_key(cell), f"  limits: {{requests_per_minute: {2 if cell.row in BY_ID else 1}}}"
+        )
         for cell in cells_of("over-limit")
     ]
     # The worst case, to the nano-dollar: one call fits, and none after it.
@@ -142,13 +155,13 @@ def write(directory: Path) -> Path:
     served = [call for call in CALLS if call.price]
     names = ", ".join(call.alias for call in served)
     team = (
-        f"team: web\nowner: web-leads@acme.test\nprojects:\n  site:\n    allowed_models: [{names}]\n"
-        f"    keys:\n"
+        f"team: web\nowner: web-leads@acme.test\nprojects:\n  site:\n    "
+        f"allowed_models: [{names}, messages-hasty]\n    keys:\n"
         f"{key('app', '  limits: {monthly_spend_usd: 100}')}"
         f"{key('other')}"
         f"{key('stranger', '  allowed_models: [embeddings-json]')}"
         f"{key('stranger2', '  allowed_models: [rerank-json]')}"
         f"{_keys()}"
     )
-    models = "models:\n" + "".join(map(_alias, served))
+    models = "models:\n" + "".join(map(_alias, served)) + HASTY
     return e2e_policy.write(directory, providers=PROVIDERS, models=models, teams__web=team)

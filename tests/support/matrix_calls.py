@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -29,6 +29,7 @@ PICTURE = b"\x89PNG\r\n\x1a\n" + b"picture" * 20
 MAX_MEDIA = 1_000
 MOST_DRAWN = 6_240 + 300  # a picture in high quality, and three partial ones
 
+_TOKENS = ("input_tokens", "output_tokens")
 _UNITS = {"per_minute": 60_000, "per_thousand_searches": 1_000, "per_image": 1, "per_request": 1}
 
 
@@ -85,7 +86,14 @@ class Call:
     is_billed: bool = True
     unreported: tuple[str, ...] = ()
     variant: str = ""
-    options: str = ""
+    options: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """The alias that is named, or that made what is asked for."""
+        owners = {"messages/count_tokens": "messages", "responses/id/get": "responses"}
+        owner = {**owners, "responses/id/delete": "responses"}.get(self.endpoint)
+        return f"{owner}-json" if owner else self.alias
 
     @property
     def row(self) -> str:
@@ -129,7 +137,7 @@ def _generates(
         {"input_per_million": 2.5, "cached_input_per_million": 1.25, "output_per_million": 10},
         {"input_per_million": len(body), "output_per_million": MAX_OUTPUT * choices},
         simulate=simulate,
-        options=f"max_output_tokens: {MAX_OUTPUT}",
+        options=(f"max_output_tokens: {MAX_OUTPUT}",),
     )
 
 
@@ -147,7 +155,9 @@ def _completions(mode: str) -> Call:
 
 def _responses(mode: str) -> Call:
     simulate = "cached_tokens=3,reasoning_tokens=5"
-    return _generates("responses", "gpt-5.4", mode, simulate=simulate, input="Say hello, ferry")
+    call = _generates("responses", "gpt-5.4", mode, simulate=simulate, input="Say hello, ferry")
+    # The context window bounds what a response that is continued adds.
+    return replace(call, options=(*call.options, "max_input_tokens: 100000"))
 
 
 _CACHED = {"type": "ephemeral"}
@@ -169,9 +179,7 @@ _ASKED = [
 
 def _messages(mode: str) -> Call:
     alias = f"messages-{mode}"
-    body = _json(
-        alias, max_tokens=90, system=_SYSTEM, messages=_ASKED, stream=mode == "sse"
-    )
+    body = _json(alias, max_tokens=90, system=_SYSTEM, messages=_ASKED, stream=mode == "sse")
     return Call(
         "messages",
         mode,
@@ -187,7 +195,7 @@ def _messages(mode: str) -> Call:
         # All of it may be written to the cache, to be kept for an hour: the dearest.
         {"cache_write_1h_per_million": len(body), "output_per_million": MAX_OUTPUT},
         simulate="cached_tokens=6",
-        options=f"max_output_tokens: {MAX_OUTPUT}",
+        options=(f"max_output_tokens: {MAX_OUTPUT}",),
     )
 
 
@@ -219,7 +227,7 @@ def _transcriptions(mode: str) -> Call:
             "output_per_million": MAX_OUTPUT,
         },
         content_type=forms.CONTENT_TYPE,
-        options=f"max_output_tokens: {MAX_OUTPUT}",
+        options=(f"max_output_tokens: {MAX_OUTPUT}",),
         unreported=("audio_milliseconds",),
     )
 
@@ -229,7 +237,8 @@ def _translations(mode: str) -> Call:
     file = forms.file("file", SOUND)
     body, _ = _form("audio-translations-json", file, response_format="verbose_json")
     return Call("audio/translations", mode, body, "whisper-1", {"per_minute": 0.006},
-                {"per_minute": LONGEST_MS}, content_type=forms.CONTENT_TYPE)  # fmt: skip
+                {"per_minute": LONGEST_MS}, content_type=forms.CONTENT_TYPE,
+                unreported=_TOKENS)  # fmt: skip
 
 
 _SPEECH = "Mind the gap between the ferry and the pier"
@@ -242,7 +251,9 @@ def _speech(mode: str) -> Call:
         price = {"per_million_characters": 15}
         bound = {"per_million_characters": len(_SPEECH)}
         # No answer of sound has a place for usage; the characters are those of the request.
-        return Call("audio/speech", mode, body, "tts-1", price, bound, counted="estimated")
+        return Call("audio/speech", mode, body, "tts-1", price, bound,
+                    counted="estimated",
+                    unreported=_TOKENS)  # fmt: skip
     body = _json("audio-speech-sse", **fields, stream_format="sse")
     price = {"input_per_million": 0.6, "output_per_million": 1, "output_audio_per_million": 12}
     spoken = len(_SPEECH) * 10 + 200
@@ -284,7 +295,7 @@ def _edits(mode: str) -> Call:
     }
     return Call("images/edits", mode, body, "gpt-image-1", _IMAGE_PRICE, bound,
                 content_type=forms.CONTENT_TYPE,
-                options=f"max_tokens_per_media: {MAX_MEDIA}")  # fmt: skip
+                options=(f"max_tokens_per_media: {MAX_MEDIA}",))  # fmt: skip
 
 
 def _moderations(mode: str) -> Call:

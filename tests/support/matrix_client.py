@@ -20,7 +20,8 @@ from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.periods import periods_at
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import Slot
-from tests.support.gateway import Gateway, test_key, wait_for
+from tests.lua import forms
+from tests.support.gateway import Gateway, Received, test_key, wait_for
 from tests.support.matrix_calls import Call
 from tollhouse.local.embedded_redis import EmbeddedRedis
 
@@ -99,6 +100,16 @@ def events_of(body: bytes) -> list[dict[str, Any]]:
     """The JSON of a stream's events."""
     lines = body.decode().splitlines()
     return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+
+
+def received_models(call: Call, got: Received) -> list[str]:
+    """The models that a request of the call's endpoint names to its provider."""
+    if call.content_type == forms.CONTENT_TYPE:
+        read = forms.by_python_multipart(got.body, str(got.header("content-type")))
+        assert read
+        return [value.decode() for value in read.fields["model"]]
+    pairs: list[tuple[str, Any]] = json.loads(got.body, object_pairs_hook=list)
+    return [value for name, value in pairs if name == "model"]
 
 
 def named_models(answer: Any) -> Iterator[str]:
