@@ -133,16 +133,18 @@ local function add(sums, counts)
   return sums
 end
 
--- A stream of several pictures has an event with usage for each.
+-- A stream of several pictures has an event with usage for each, or with the last: what they cost is
+-- known when all that were asked for have come.
 local function pictures(reader, data)
   if not find(data, '.completed"', 1, true) then
     return false
   end
   local members = by_key(json.document(data))
   if find(text_of(data, members.type), "%.completed$") then
-    reader.events, reader.done = reader.events + 1, true
-    local before = add({}, reader.usage or {})
-    take_usage(reader, add(before, usage.from_members(data, members, "images/edits", 1)))
+    reader.events = reader.events + 1
+    reader.drawn = add(reader.drawn or {}, usage.from_members(data, members, "images/edits", 1))
+    reader.done = reader.events >= reader.pictures
+    take_usage(reader, reader.done and reader.drawn or nil)
   end
   return false
 end
@@ -171,6 +173,14 @@ local READINGS = {
   responses = responses,
   ["responses/id"] = responses,
 }
+
+-- The stream has ended: of pictures there may be fewer than were asked for.
+function M.conclude(reader)
+  if reader.drawn and not reader.done then
+    reader.done = true
+    take_usage(reader, reader.drawn)
+  end
+end
 
 -- The reading of an endpoint's events.
 function M.reading(endpoint)

@@ -1,7 +1,7 @@
 -- A provider's answer as it passes to the client: its usage is recorded, and the provider's own names
 -- give way to the alias and to ids of the client's (shown.lua).
 --
--- Reads  tollhouse.request              endpoint, include_usage, previous_response_id
+-- Reads  tollhouse.request              endpoint, n, include_usage, previous_response_id
 --        tollhouse.attempt              show_model, price, and what ids are bound by (ids.lua)
 --        envoy.filters.http.ratelimit   no estimate is above it
 --        and what failure.lua reads of the caller
@@ -195,6 +195,7 @@ local function call_of(handle)
   local _, most = estimate.most(request, metadata:get("envoy.filters.http.ratelimit"))
   return {
     endpoint = request["endpoint"],
+    pictures = tonumber(request["n"]),
     hide_usage = may_hide_usage(request),
     show = show_of(attempt, request),
     failure = shaping(metadata),

@@ -260,11 +260,13 @@ end
 function Reader:finish()
   local event, sent = take_held(self, "")
   local seen = take(self, event)
+  events.conclude(self)
   return self.holding and seen and sub(seen, sent + 1) or ""
 end
 
 -- options:
 --   endpoint     whose events they are (events.lua); chat completions when nil
+--   pictures     how many pictures were asked for; 1 when nil
 --   hide_usage   bool: keep the event that only reports usage from the client
 --   show         what the client sees in place of the provider's names (shown.lua); nil: nothing
 --   failure      function(data of an event) -> the data to send in its place, or nil; of events with an
@@ -282,6 +284,7 @@ function M.new(options)
   return setmetatable({
     read = events.reading(options.endpoint),
     watch = watch,
+    pictures = options.pictures or 1,
     hide = options.hide_usage,
     failure = options.failure,
     holding = options.hide_usage or watch ~= nil or options.failure ~= nil,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import e2e_policy
+from tests.support import e2e_policy, matrix
 from tests.support.gateway import Gateway, running
 
 
@@ -38,6 +38,20 @@ def gateway(shared_gateway: Gateway) -> Gateway:
     """The shared gateway, with the simulator's records cleared."""
     shared_gateway.forget()
     return shared_gateway
+
+
+@pytest.fixture(scope="session")
+def matrix_gateway(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Gateway]:
+    """The gateway of the table of endpoints (tests.support.matrix), which it prints at its end."""
+    root = tmp_path_factory.mktemp("matrix")
+    with running(matrix.write(root / "policies"), root / "run") as gateway:
+        yield gateway
+        assert gateway.leaks() == []
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(f"\n{matrix.summary()}")
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ DONE = b"data: [DONE]\n\n"
 class Reader:
     """sse.new in Lua, with what it has sent on."""
 
-    def __init__(self, hide_usage: bool) -> None:
-        self._reader = LUA.raw("sse", "new", {"hide_usage": hide_usage})
+    def __init__(self, hide_usage: bool, **options: object) -> None:
+        self._reader = LUA.raw("sse", "new", {"hide_usage": hide_usage, **options})
         self.sent = b""
 
     def feed(self, chunk: bytes) -> bytes:
@@ -291,3 +291,21 @@ def test_a_usage_event_behind_other_lines_is_still_hidden() -> None:
     reader = Reader(hide_usage=True)
     hidden = b"event: message\n" + event({"choices": [], "usage": USAGE})
     assert b"".join(reader.feed(hidden[at : at + 1]) for at in range(len(hidden))) == b""
+
+
+def test_what_several_pictures_cost_is_known_when_as_many_have_come_as_were_asked_for() -> None:
+    def picture(tokens: int) -> bytes:
+        usage = {"input_tokens": 1, "output_tokens": tokens}
+        return event({"type": "image_generation.completed", "b64_json": "AA==", "usage": usage})
+
+    reader = Reader(False, endpoint="images/generations", pictures=2)
+    reader.feed(picture(10))
+    assert (reader.events, reader.done, reader.usage) == (1, False, None)
+    reader.feed(picture(20))
+    counted = {"images": 2, "input_tokens": 2, "output_tokens": 30, "output_image_tokens": 30}
+    assert (reader.done, reader.usage) == (True, counted)
+
+    fewer = Reader(False, endpoint="images/generations", pictures=3)
+    fewer.feed(picture(10))
+    fewer.finish()
+    assert (fewer.done, fewer.usage["images"]) == (True, 1)
