@@ -170,7 +170,6 @@ FAILED = [
     ("RateLimitError", 429, "status=429"),
     ("InternalServerError", 500, "status=500"),
     ("InternalServerError", 502, "html_error=502"),
-    ("InternalServerError", 504, "stall=before_headers"),
 ]
 
 
@@ -182,6 +181,16 @@ def test_a_failure_of_the_provider_is_the_sdks_own_exception_and_free(
     assert (outcome.got["class"], outcome.got["status"]) == (kind, status)
     assert outcome.calls[0]["status"] == status
     assert_free(outcome)
+
+
+def test_a_silent_provider_is_a_timeout_that_is_charged_by_estimate(client: Client) -> None:
+    outcome = client.run("chat_error", fault="stall=before_headers", max_retries=0)
+    assert (outcome.got["class"], outcome.got["code"]) == (
+        "InternalServerError",
+        "provider_timeout",
+    )
+    [line] = outcome.calls
+    assert (line["status"], line["usage"]["usage_source"]) == (504, "estimated")
 
 
 def test_a_stream_that_breaks_off_ends_in_an_error(client: Client) -> None:
