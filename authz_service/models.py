@@ -19,15 +19,15 @@ from tollhouse import endpoints
 from tollhouse.decisions import PARAMETER_NOT_ALLOWED
 from tollhouse.policy.compiled import Alias, Key, ModelRule, Snapshot
 
-# By the first two a provider may answer with another model (LiteLLM's, OpenRouter's); the others name
-# what it keeps in the account that all keys share.
+# By the first two a provider may answer with another model (LiteLLM's, OpenRouter's); the others
+# name what it keeps in the account that all keys share.
 _OTHER_MODEL = (
     "names other models, which your key's policy could not be checked for. Leave it out, and call "
     "one model at a time."
 )
 _KEPT = (
-    "names what the provider keeps for all keys of this gateway together, and nothing says whose it "
-    "is. Leave it out, and send the content itself, or continue by `previous_response_id`."
+    "names what the provider keeps for all keys of this gateway together, and nothing says whose "
+    "it is. Leave it out, and send the content itself, or continue by `previous_response_id`."
 )
 UNCHECKABLE = {
     "fallbacks": _OTHER_MODEL,

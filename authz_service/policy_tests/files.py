@@ -10,7 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from tollhouse.decisions import CODES
 from tollhouse.policy import rules
-from tollhouse.policy.files import LimitsFile, Line, Model, Name
+from tollhouse.policy.field_types import Line, Model, Name
+from tollhouse.policy.files import LimitsFile
 from tollhouse.policy.problems import suggestion
 
 ScopeLevel = Literal["key", "project", "team", "org"]

@@ -8,9 +8,10 @@ from console.edits.narrowing import Bound
 from console.edits.policy import Policy
 from console.problems import ManageError
 from tollhouse.policy.compiled import Limits, ModelRule, RuleLevel
-from tollhouse.policy.files import AccessFile, LimitsFile, RulesFile
+from tollhouse.policy.files import LimitsFile, RulesFile
 from tollhouse.policy.limits import compile_limits
 from tollhouse.policy.selectors import Selectors, UnknownSelector
+from tollhouse.policy.team_files import AccessFile
 
 _ACCESS = ("limits", "model_limits", "allowed_models", "denied_models")
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tollhouse.policy.files import KeyFile, ModelFile, ProjectFile, TeamFile
 from tollhouse.policy.management_files import TokenFile
+from tollhouse.policy.model_files import ModelFile
+from tollhouse.policy.team_files import KeyFile, ProjectFile, TeamFile
 
 Data = dict[str, Any]
 

@@ -9,8 +9,9 @@ from console.edits.policy import KeyEntry, Policy
 from console.permissions import Action, require
 from console.problems import ManageError
 from tollhouse import keys
-from tollhouse.policy.files import ModelFile, ProjectFile, TeamFile
+from tollhouse.policy.model_files import ModelFile
 from tollhouse.policy.problems import suggestion
+from tollhouse.policy.team_files import ProjectFile, TeamFile
 from tollhouse.policy.tree import Source
 
 _MOST_COMPARED = 1000

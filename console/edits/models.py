@@ -32,7 +32,7 @@ from tollhouse.endpoints import UNCHECKED
 from tollhouse.policy.deployments import stated
 from tollhouse.policy.documents import Path
 from tollhouse.policy.editing.draft import Draft
-from tollhouse.policy.files import ModelFile
+from tollhouse.policy.model_files import ModelFile
 from tollhouse.policy.problems import suggestion
 
 _FILE = "models.yaml"

@@ -11,10 +11,10 @@ from console.problems import ManageError
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.compiler import selectors_of
 from tollhouse.policy.documents import Document, Path
-from tollhouse.policy.files import KeyFile, ProjectFile, TeamFile
 from tollhouse.policy.management import Management
 from tollhouse.policy.management_files import TokenFile
 from tollhouse.policy.selectors import Selectors
+from tollhouse.policy.team_files import KeyFile, ProjectFile, TeamFile
 from tollhouse.policy.tree import PolicyTree, Source
 
 _TEAM_LINE = re.compile(r"^[\"']?team[\"']?[ ]*:", re.MULTILINE)

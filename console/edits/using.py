@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from console.edits.policy import Policy
 from console.problems import ManageError
-from tollhouse.policy.files import AccessFile, RulesFile
+from tollhouse.policy.files import RulesFile
+from tollhouse.policy.team_files import AccessFile
 
 _SHOWN = 20
 

@@ -17,9 +17,10 @@ from tollhouse.keyring import moments
 from tollhouse.keyring.actions import BLOCKED_BY, REASON
 from tollhouse.money import Price, nano_to_usd
 from tollhouse.policy.compiled import Alias, Deployment, Key, Scope, Snapshot
-from tollhouse.policy.files import AccessFile, KeyFile, LimitsFile, RulesFile
+from tollhouse.policy.files import LimitsFile, RulesFile
 from tollhouse.policy.lifetimes import state_of
 from tollhouse.policy.limit_words import Stated, stated
+from tollhouse.policy.team_files import AccessFile, KeyFile
 
 
 def key_view(policy: Policy, key_id: str, now: float, warnings: Iterable[str] = ()) -> KeyView:

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from tollhouse.policy import rules
-from tollhouse.policy.files import AliasName, KeyId, Line, Name
+from tollhouse.policy.field_types import AliasName, KeyId, Line, Name
 
 __all__ = ["AliasName", "KeyId", "Line", "Name"]
 

@@ -9,7 +9,7 @@ from pydantic import Field, PlainSerializer, WithJsonSchema
 
 from console.shapes.base import AliasName, Shape, SpendUsd, as_number
 from tollhouse.policy.compiled import BudgetMode, Level
-from tollhouse.policy.files import Count
+from tollhouse.policy.field_types import Count
 
 
 class Limits(Shape):

@@ -20,7 +20,7 @@ from console.shapes.base import (
 from console.shapes.limits import Amount, Limits
 from tollhouse.endpoints import Endpoint
 from tollhouse.policy import rules
-from tollhouse.policy.files import ParameterName, Tokens
+from tollhouse.policy.field_types import ParameterName, Tokens
 
 
 def _default(value: Any) -> Any:

@@ -15,7 +15,7 @@ from tollhouse.importing.notes import NotCarried, Notes, looks_like_key
 from tollhouse.importing.providers import why_invalid
 from tollhouse.importing.values import Unique, flag, mapping, name_of, text, texts
 from tollhouse.keys import sha256_hex
-from tollhouse.policy.files import KeyFile
+from tollhouse.policy.team_files import KeyFile
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _CALLS = re.compile(

@@ -19,8 +19,9 @@ from tollhouse.importing.prices import price_of, shortest
 from tollhouse.importing.providers import Providers, why_invalid
 from tollhouse.importing.tags import Tags
 from tollhouse.importing.values import mapping, number, text
-from tollhouse.policy.files import ModelFile, ProviderFile
+from tollhouse.policy.model_files import ModelFile
 from tollhouse.policy.pricing import pricing_of
+from tollhouse.policy.provider_files import ProviderFile
 
 _COUNTS = {
     "rpm": "requests_per_minute",

@@ -19,7 +19,7 @@ from tollhouse.importing.addresses import (
 )
 from tollhouse.importing.notes import NotCarried, Notes
 from tollhouse.importing.values import Unique, name_of, number, variable
-from tollhouse.policy.files import ProviderFile
+from tollhouse.policy.provider_files import ProviderFile
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_SECONDS = 3600

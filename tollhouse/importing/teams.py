@@ -14,7 +14,7 @@ from tollhouse.importing.keys import KeyReader, label, models_of, token_hash
 from tollhouse.importing.notes import NotCarried, Notes
 from tollhouse.importing.providers import why_invalid
 from tollhouse.importing.values import Unique, text
-from tollhouse.policy.files import TeamFile
+from tollhouse.policy.team_files import TeamFile
 
 _NO_TEAM = "litellm-no-team"
 _NO_PROJECT = "default"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from tollhouse.policy.documents import Path
 from tollhouse.policy.editing.errors import EditError
-from tollhouse.policy.files import KeyFile
 from tollhouse.policy.problems import suggestion
 from tollhouse.policy.rules import KEY_PREFIXES
+from tollhouse.policy.team_files import KeyFile
 from tollhouse.policy.tree import PolicyTree
 
 

@@ -12,13 +12,15 @@ from tollhouse.policy.compiled import Alias, Limits, Org, Provider, Snapshot
 from tollhouse.policy.deployments import Priced, compiled, endpoints_of, is_unchecked, priced
 from tollhouse.policy.deployments import problems_of as deployment_problems
 from tollhouse.policy.documents import Document
-from tollhouse.policy.files import ModelFile, OrgFile, ProviderFile
+from tollhouse.policy.files import OrgFile
 from tollhouse.policy.incremental import TeamCompiler, Teams
 from tollhouse.policy.limits import compile_limits
 from tollhouse.policy.loader import Loader
 from tollhouse.policy.management import Management
 from tollhouse.policy.management_compiler import Known, compile_management
+from tollhouse.policy.model_files import ModelFile
 from tollhouse.policy.problems import PolicyError, PolicyProblem
+from tollhouse.policy.provider_files import ProviderFile
 from tollhouse.policy.secret import Secret
 from tollhouse.policy.selectors import GROUP, TAG, Selectors, UnknownSelectors
 from tollhouse.policy.teams import Common

@@ -14,9 +14,10 @@ from tollhouse.endpoints import (
 )
 from tollhouse.policy.compiled import Deployment
 from tollhouse.policy.documents import Path
-from tollhouse.policy.files import DeploymentFile, ModelFile, ProviderFile
+from tollhouse.policy.model_files import DeploymentFile, ModelFile
 from tollhouse.policy.pricing import Pricing, pricing_of
 from tollhouse.policy.problems import PolicyProblem, suggestion
+from tollhouse.policy.provider_files import ProviderFile
 from tollhouse.policy.tree import PolicyTree
 
 _MODELS, _PROVIDERS = ("models",), ("providers",)

@@ -10,8 +10,8 @@ from typing import Any
 
 from tollhouse.policy.compiled import Key, Team, by_hash
 from tollhouse.policy.documents import Path
-from tollhouse.policy.files import KeyFile, KeysFile, TeamFile
 from tollhouse.policy.problems import PolicyProblem, suggestion
+from tollhouse.policy.team_files import KeyFile, KeysFile, TeamFile
 from tollhouse.policy.teams import Common, Home, Part, PartCompiler
 from tollhouse.policy.tree import PolicyTree, Source
 

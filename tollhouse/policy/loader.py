@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tollhouse.policy.documents import Document
-from tollhouse.policy.files import KeysFile, ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.files import OrgFile
 from tollhouse.policy.management_files import ManagementFile
 from tollhouse.policy.mending import mended
+from tollhouse.policy.model_files import ModelsFile
 from tollhouse.policy.problems import PolicyError, PolicyProblem
+from tollhouse.policy.provider_files import ProvidersFile
+from tollhouse.policy.team_files import KeysFile, TeamFile
 from tollhouse.policy.tree import M, PolicyTree, Source
 
 _ORG, _PROVIDERS, _MODELS = "org.yaml", "providers.yaml", "models.yaml"

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tollhouse.policy import rules
-from tollhouse.policy.files import (
+from tollhouse.policy.field_types import (
     Expiry,
     KeyId,
     Line,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tollhouse.policy.access import Place
 from tollhouse.policy.compiled import Key, Scope
 from tollhouse.policy.documents import Document, Path
-from tollhouse.policy.files import KeyFile, RulesFile
+from tollhouse.policy.files import RulesFile
+from tollhouse.policy.team_files import KeyFile
 from tollhouse.policy.tree import PolicyTree
 
 

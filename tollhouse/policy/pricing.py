@@ -21,7 +21,8 @@ from tollhouse.endpoints import (
 from tollhouse.money import Price, usd_to_nano
 from tollhouse.money.rates import RATES
 from tollhouse.policy.curves import Stated, curves_of
-from tollhouse.policy.files import ModelFile, PriceFile, ProviderFile, RatesFile, TierFile
+from tollhouse.policy.model_files import ModelFile, PriceFile, RatesFile, TierFile
+from tollhouse.policy.provider_files import ProviderFile
 from tollhouse.policy.public_prices import NoPublicPrice, public_price
 
 _TEXT = frozenset({"input", "output"})

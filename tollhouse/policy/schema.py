@@ -15,8 +15,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from tollhouse.policy.files import KeysFile, ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.files import OrgFile
 from tollhouse.policy.management_files import ManagementFile
+from tollhouse.policy.model_files import ModelsFile
+from tollhouse.policy.provider_files import ProvidersFile
+from tollhouse.policy.team_files import KeysFile, TeamFile
 
 FILES: Mapping[str, type[BaseModel]] = {
     "org": OrgFile,

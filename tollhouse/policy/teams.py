@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 from tollhouse.policy.access import AccessCompiler, Level, Place, effective_models
 from tollhouse.policy.compiled import BlockedAt, Key, Limits, ModelRule, Project, Team, read_only
-from tollhouse.policy.files import AccessFile, KeyFile, KeysFile, TeamFile
 from tollhouse.policy.limits import compile_limits
 from tollhouse.policy.problems import PolicyProblem
 from tollhouse.policy.selectors import Selectors, UnknownSelector
+from tollhouse.policy.team_files import AccessFile, KeyFile, KeysFile, TeamFile
 from tollhouse.policy.tree import Source
 
 

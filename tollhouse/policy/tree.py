@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from tollhouse.policy.documents import Document, Path
-from tollhouse.policy.files import KeysFile, Model, ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.field_types import Model
+from tollhouse.policy.files import OrgFile
 from tollhouse.policy.management_files import ManagementFile
+from tollhouse.policy.model_files import ModelsFile
 from tollhouse.policy.problems import PolicyProblem
+from tollhouse.policy.provider_files import ProvidersFile
+from tollhouse.policy.team_files import KeysFile, TeamFile
 
 M = TypeVar("M", bound=Model)
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from tollhouse.money import Price, TokenPrice
-from tollhouse.policy.files import ModelFile, ProviderFile
+from tollhouse.policy.model_files import ModelFile
 from tollhouse.policy.pricing import Pricing, pricing_of
+from tollhouse.policy.provider_files import ProviderFile
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 GOOGLE = "https://generativelanguage.googleapis.com/v1beta/openai"

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.money import Price, Usage
-from tollhouse.policy.files import ModelFile, ProviderFile
+from tollhouse.policy.model_files import ModelFile
 from tollhouse.policy.pricing import Pricing, pricing_of
+from tollhouse.policy.provider_files import ProviderFile
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 PROVIDERS = ("openai", "anthropic", "google", "mistral", "groq", "deepseek", "x-ai", "cohere")

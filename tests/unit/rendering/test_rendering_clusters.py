@@ -13,7 +13,8 @@ from lupa.luajit21 import LuaRuntime
 from pydantic import TypeAdapter, ValidationError
 
 from tollhouse.policy.compiled import Provider
-from tollhouse.policy.files import Name, ProviderFile
+from tollhouse.policy.field_types import Name
+from tollhouse.policy.provider_files import ProviderFile
 from tollhouse.policy.secret import Secret
 from tollhouse.rendering import messages
 from tollhouse.rendering.clusters import provider_clusters

@@ -16,7 +16,10 @@ from authz_service.verdicts import Refused
 from tollhouse.policy.compiled import Key, Limits, Snapshot
 from tollhouse.policy.compiler import compile_tree
 from tollhouse.policy.documents import Document
-from tollhouse.policy.files import ModelsFile, OrgFile, ProvidersFile, TeamFile
+from tollhouse.policy.files import OrgFile
+from tollhouse.policy.model_files import ModelsFile
+from tollhouse.policy.provider_files import ProvidersFile
+from tollhouse.policy.team_files import TeamFile
 from tollhouse.policy.tree import PolicyTree, Source
 
 Data = dict[str, Any]

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from tollhouse.money import Usage, usd_to_nano
 from tollhouse.policy.compiled import Alias
-from tollhouse.policy.files import AccessFile, LimitsFile
+from tollhouse.policy.files import LimitsFile
+from tollhouse.policy.team_files import AccessFile
 from tollhouse.policy.warnings.view import Node, View, Warned, warned
 
 _FIELDS = tuple(name for name in LimitsFile.model_fields if name != "budget_mode")

@@ -9,8 +9,9 @@ from datetime import datetime
 from tollhouse.policy.compiled import Snapshot
 from tollhouse.policy.compiler import selectors_of
 from tollhouse.policy.documents import Document, Path
-from tollhouse.policy.files import KeyFile, RulesFile
+from tollhouse.policy.files import RulesFile
 from tollhouse.policy.selectors import Selectors
+from tollhouse.policy.team_files import KeyFile
 from tollhouse.policy.tree import PolicyTree
 
 Reach = tuple[str | None, str | None, str | None]

@@ -19,7 +19,8 @@ from console.shapes.models import ModelCreate, ModelPatch
 from console.shapes.reading import MOST_BYTES, read_body, read_fields, refuse
 from console.shapes.tokens import TokenCreate
 from tollhouse.money import nano_to_usd, usd_to_nano
-from tollhouse.policy.files import LimitsFile, ModelFile
+from tollhouse.policy.files import LimitsFile
+from tollhouse.policy.model_files import ModelFile
 
 SHAPES = [KeyCreate, KeyPatch, TeamCreate, TeamPatch, ProjectCreate, ModelCreate, ModelPatch]
 KEY = '"team": "a", "project": "b"'
