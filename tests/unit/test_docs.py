@@ -25,7 +25,7 @@ from tollhouse.bundles.store import BundleStore
 from tollhouse.cli import app
 from tollhouse.decisions import ALLOWED, CODES
 from tollhouse.demo import DEMO_KEYS
-from tollhouse.policy import files, management_files
+from tollhouse.policy import files, management_files, model_files, provider_files, team_files
 from tollhouse.serving import options
 from tollhouse.serving.bundles import BundleMetrics
 from tollhouse.serving.clock import ClockMetrics
@@ -227,10 +227,14 @@ def test_the_working_session_uses_a_demo_key_and_the_default_port() -> None:
 # Policy
 
 
+POLICY_MODELS = [files.OrgFile, provider_files.ProviderFile, model_files.ModelFile]
+
+
 def _policy_fields() -> set[str]:
     models = [
         model
-        for model in (*vars(files).values(), *vars(management_files).values())
+        for module in (files, management_files, model_files, provider_files, team_files)
+        for model in vars(module).values()
         if isinstance(model, type) and issubclass(model, BaseModel) and model is not BaseModel
     ]
     return {name for model in models for name in model.model_fields}
@@ -241,7 +245,7 @@ def test_every_policy_field_is_in_the_policy_readme() -> None:
     assert [name for name in sorted(_policy_fields()) if f"`{name}`" not in page] == []
 
 
-@pytest.mark.parametrize("model", [files.OrgFile, files.ProviderFile, files.ModelFile])
+@pytest.mark.parametrize("model", POLICY_MODELS)
 def test_plain_defaults_in_the_policy_readme_are_those_of_the_code(model: type[BaseModel]) -> None:
     for name, field in model.model_fields.items():
         if not field.is_required() and isinstance(field.default, str | int) and name != "owner":

@@ -285,19 +285,3 @@ def test_the_example_policy_compiles_and_its_demo_keys_are_the_published_ones():
     assert all(key.models and key.blocked_at is None for key in snapshot.keys.values())
     assert all(alias.price for alias in snapshot.aliases.values())
     assert len(snapshot.aliases) >= 5
-
-
-def test_the_readme_of_the_example_names_every_field():
-    from pydantic import BaseModel  # noqa: PLC0415
-
-    from tollhouse.policy import files  # noqa: PLC0415
-
-    readme = (EXAMPLE / "README.md").read_text(encoding="utf-8")
-    models = [
-        model
-        for model in vars(files).values()
-        if isinstance(model, type) and issubclass(model, BaseModel)
-    ]
-    fields = {field for model in models for field in model.model_fields}
-    assert len(fields) > 40
-    assert [field for field in sorted(fields) if f"`{field}`" not in readme] == []
