@@ -94,8 +94,8 @@ class ModelReader:
             of_many = f" (deployment {position} of {len(group)})" if len(group) > 1 else ""
             what, called = f"model '{name}'{of_many}", text(one.params.get("model"))
             if name in models.files:
-                why = "calls are not spread over deployments; the first that can be carried is"
-                instead = "give it an alias of its own in models.yaml if its capacity is needed"
+                why = "the import carries one deployment of a model over, the first that it can"
+                instead = "write them all under deployments: in models.yaml (docs/fallback.md)"
                 self._notes.drop("routing", f"{what}, {called}", why, instead)
                 continue
             try:

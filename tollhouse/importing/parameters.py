@@ -63,7 +63,7 @@ REASONS: dict[str, tuple[str, str]] = {
         "use a key of that organization",
     ),
     "extra_body": ("it was not read", "write its members under defaults: of the model"),
-    "weight": ("calls are not spread over several deployments", ""),
+    "weight": ("the import carries one deployment over", "write it in models.yaml"),
     "stream_timeout": ("a provider has one idle_timeout_seconds, for streams and others", ""),
     "max_retries": ("the gateway does not retry", "OpenAI's SDKs do, twice unless told otherwise"),
     "num_retries": ("the gateway does not retry", "OpenAI's SDKs do, twice unless told otherwise"),

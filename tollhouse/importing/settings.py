@@ -180,8 +180,8 @@ def drop_settings(config: dict[str, Any], notes: Notes) -> None:
 
 
 def _drop_fallbacks(kind: str, stated: object, notes: Notes) -> None:
-    why = "a failing call is answered with the provider's error and not sent elsewhere"
-    instead = "let the caller try the other model"
+    why = "the import carries no fallbacks over"
+    instead = "write fallbacks: at the model in models.yaml (docs/fallback.md)"
     chains = [(model, others) for one in listing(stated) for model, others in mapping(one).items()]
     if texts(stated):
         chains.append(("every model", texts(stated)))

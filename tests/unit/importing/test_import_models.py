@@ -208,7 +208,9 @@ def test_of_several_deployments_the_first_that_can_be_carried_is(tmp_path: Path)
     assert result.models == {"chat": {"provider": "openai", "model": "gpt-4o", "tags": ["a"]}}
     signed, spread = result.not_carried
     assert signed.startswith("model 'chat' (deployment 1 of 3): requests to AWS Bedrock are signed")
-    assert spread.startswith("model 'chat' (deployment 3 of 3), gpt-4o-mini: calls are not spread")
+    assert spread.startswith(
+        "model 'chat' (deployment 3 of 3), gpt-4o-mini: the import carries one"
+    )
 
 
 def test_a_routing_tag_called_like_an_access_group_does_not_widen_it(tmp_path: Path) -> None:
@@ -284,7 +286,7 @@ def test_fallbacks_are_listed_as_such(
 ) -> None:
     result = imported(tmp_path, f"{MODELS}{section}:\n  {setting}\n")
     [note] = result.not_carried
-    assert note.startswith(f"{said}: a failing call is answered with the provider's error")
+    assert note.startswith(f"{said}: the import carries no fallbacks over")
 
 
 # What is carried and works differently

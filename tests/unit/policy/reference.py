@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 from tollhouse.keys import sha256_hex
 
 Data = dict[str, Any]
+UNCHECKED = {"files", "batches"}
+"""Of the endpoints whose model cannot be checked, those that trees.py has."""
 Where = tuple[str, str | None]
 """A level ("team") and the environment of it, if it is one's."""
 
@@ -33,13 +35,15 @@ class Tree:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`limits` are by level, name, model and environment: those that are counted for the call."""
+    """`limits` are by level, name, model and environment: those that are counted for the call.
+    `answering` are the models whose deployments may answer, in the order of asking."""
 
     code: str
     key_id: str | None = None
     is_previous: bool = False
     would_deny: Where | None = None
     limits: Mapping[tuple[str, str, str | None, str | None], Data] = field(default_factory=dict)
+    answering: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,13 @@ def verdict(tree: Tree, api_key: str, alias: str, endpoint: str, now: float) -> 
 
 
 def _of_key(
-    tree: Tree, found: Found, alias: str, endpoint: str, now: float, *, is_previous: bool = False
+    tree: Tree,
+    found: Found,
+    alias: str | None,
+    endpoint: str,
+    now: float,
+    *,
+    is_previous: bool = False,
 ) -> Verdict:
     key, models = found.key, tree.models["models"]
     said = list(found.levels(tree))
@@ -89,14 +99,48 @@ def _of_key(
         return Verdict("key_blocked", key["id"])
     if "expires" in key and _is_over(key["expires"], tree, now):
         return Verdict("key_expired", key["id"])
+    if endpoint in UNCHECKED:
+        alias = _standing_for(tree, said, endpoint)
+    if alias is None:
+        return Verdict("endpoint_not_allowed", key["id"])
     if alias not in models:
         return Verdict("model_not_found", key["id"])
-    if not _may_call(tree, said, alias):
-        return Verdict("model_not_allowed", key["id"])
-    if endpoint not in models[alias].get("endpoints", ["chat/completions"]):
-        return Verdict("endpoint_not_allowed", key["id"])
-    limits = dict(_limits(tree, said, alias))
-    return Verdict("allowed", key["id"], is_previous, _would_deny(tree, said, alias), limits)
+    if not _may_call(tree, said, alias) or endpoint not in _serves(tree, alias):
+        may = _may_call(tree, said, alias)
+        return Verdict("endpoint_not_allowed" if may else "model_not_allowed", key["id"])
+    limits, denied = dict(_limits(tree, said, alias)), _would_deny(tree, said, alias)
+    answering = (alias, *_fallbacks(tree, said, alias, endpoint))
+    return Verdict("allowed", key["id"], is_previous, denied, limits, answering)
+
+
+def _standing_for(tree: Tree, said: list[tuple[Where, str, Data]], endpoint: str) -> str | None:
+    """Nothing in the call names a model: the one name that the key may use stands for it."""
+    models = tree.models["models"]
+    may = [m for m in models if endpoint in _serves(tree, m) and _may_call(tree, said, m)]
+    return may[0] if len(may) == 1 else None
+
+
+def _serves(tree: Tree, alias: str) -> list[str]:
+    """By default what the dialects behind it are for."""
+    model, defaults = tree.models["models"][alias], {"openai": "chat/completions"}
+    behind = model.get("deployments", [model])
+    dialects = [tree.providers["providers"][each["provider"]]["dialect"] for each in behind]
+    served = [defaults.get(dialect, "messages") for dialect in dialects]
+    stated: list[str] = model.get("endpoints", served)
+    return stated
+
+
+def _fallbacks(
+    tree: Tree, said: list[tuple[Where, str, Data]], alias: str, endpoint: str
+) -> Iterator[str]:
+    """Those that the key may call, that serve the endpoint, and that no limit counts apart."""
+    for name in tree.models["models"][alias].get("fallbacks", []):
+        apart = any(
+            (level == "alias" or model == name) and any(set(limits) - {"budget_mode"})
+            for (level, _, model, _), limits in _limits(tree, said, name)
+        )
+        if _may_call(tree, said, name) and endpoint in _serves(tree, name) and not apart:
+            yield name
 
 
 def _all_keys(tree: Tree) -> Iterator[Found]:
@@ -125,7 +169,11 @@ def _may_call(tree: Tree, said: list[tuple[Where, str, Data]], alias: str) -> bo
 def _permits(tree: Tree, rules: Data, alias: str) -> bool:
     if _names(tree, rules.get("denied_models", []), alias):
         return False
-    return "allowed_models" not in rules or _names(tree, rules["allowed_models"], alias)
+    if "allowed_models" not in rules:
+        return True
+    if UNCHECKED.intersection(_serves(tree, alias)):
+        return alias in rules["allowed_models"]  # by its name, never by what else selects it
+    return _names(tree, rules["allowed_models"], alias)
 
 
 def _names(tree: Tree, entries: list[str], alias: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import yaml
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from authz_service.balance import candidates
 from authz_service.decision import decide
 from authz_service.verdicts import Call, Granted, Refused
 from tests.unit.policy import reference, trees
@@ -21,7 +22,7 @@ from tollhouse.policy.compiled import Limits, Snapshot
 from tollhouse.policy.compiler import PolicyLoader, load_snapshot
 from tollhouse.policy.problems import PolicyError, PolicyProblem
 
-ENDPOINTS = ("chat/completions", "embeddings")
+ENDPOINTS = ("chat/completions", "embeddings", "messages", "files", "batches")
 SLOW = settings(
     deadline=None,
     max_examples=80,
@@ -43,7 +44,7 @@ def decided(snapshot: Snapshot, api_key: str, alias: str, endpoint: str, now: fl
         assert isinstance(decision, Refused)
         return Verdict(decision.code, decision.key and decision.key.id)
     key = decision.key
-    rule = key.would_deny(alias)
+    rule = key.would_deny(decision.alias.name)
     scopes = snapshot.scopes(key, decision.alias)
     return Verdict(
         "allowed",
@@ -51,6 +52,7 @@ def decided(snapshot: Snapshot, api_key: str, alias: str, endpoint: str, now: fl
         decision.is_previous,
         rule and (rule.level, rule.env),
         {(s.level, s.name, s.model, s.env): s.limits for s in scopes if s.limits != Limits()},
+        tuple(dict.fromkeys(each.alias.name for each in candidates(snapshot, decision))),
     )
 
 
@@ -58,7 +60,7 @@ def expected(tree: Tree, api_key: str, alias: str, endpoint: str, now: float) ->
     said = reference.verdict(tree, api_key, alias, endpoint, now)
     limits = {where: compiled(limits) for where, limits in said.limits.items()}
     counted = {where: each for where, each in limits.items() if each != Limits()}
-    return Verdict(said.code, said.key_id, said.is_previous, said.would_deny, counted)
+    return replace(said, limits=counted)
 
 
 def compiled(limits: Data) -> Limits:

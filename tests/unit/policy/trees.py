@@ -13,13 +13,27 @@ from tests.unit.policy.reference import Data, Tree
 from tollhouse.keys import sha256_hex, with_checksum
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-ALIASES = ("small", "large", "large-2", "vectors")
+ALIASES = ("small", "large", "large-2", "vectors", "uploads")
 _ENVIRONMENTS = ("prod", "staging", "dev")
 _TAGS = ("cheap", "eu")
 _NAMES = ("web", "ops", "small", "lab")  # a team may be called as a model is, or as a project
 _ZONES = ("UTC", "Europe/Berlin", "Africa/Cairo", "Pacific/Auckland", "America/New_York")
-_PRICE = {"input_per_million": 1, "output_per_million": 2}
+_PRICE = {"input_per_million": 1, "output_per_million": 2, "per_request": 3}
 _PROVIDER = {"dialect": "openai", "base_url": "https://llm.example.com/v1", "api_key": "${KEY}"}
+_PROVIDERS = {"upstream": _PROVIDER, "claude": {**_PROVIDER, "dialect": "anthropic"}}
+_OPENAI = {"provider": "upstream", "model": "m"}
+_CLAUDE = {"provider": "claude", "model": "m"}
+_SERVING: list[Data] = [
+    _OPENAI,
+    _CLAUDE,
+    {"deployments": [_OPENAI, {**_CLAUDE, "order": 2}]},
+    {**_OPENAI, "endpoints": ["embeddings"]},
+    {**_OPENAI, "endpoints": ["embeddings", "chat/completions"]},
+    {"deployments": [_CLAUDE, _OPENAI], "endpoints": ["messages", "embeddings"]},
+    {"provider": "upstream", "endpoints": ["files"]},
+    {"provider": "upstream", "endpoints": ["files", "batches"]},
+]
+"""What can stand behind an alias."""
 
 _days = st.integers(-2, 2).map(lambda days: NOON.date() + timedelta(days=days))
 _times = st.integers(-40, 40).map(lambda hours: NOON + timedelta(hours=hours))
@@ -93,7 +107,7 @@ def trees(draw: st.DrawFn) -> Tree:
     beside = draw(st.lists(st.sampled_from(homes), max_size=2)) if homes else []
     return Tree(
         org=maker.org(),
-        providers={"providers": {"upstream": _PROVIDER}},
+        providers={"providers": _PROVIDERS},
         models=models,
         teams=teams,
         keys=[{"team": team, "project": name, "keys": maker.keys()} for team, name in beside],
@@ -130,15 +144,14 @@ def _some(names: tuple[str, ...], least: int = 1, most: int = 3) -> st.SearchStr
 @st.composite
 def _models(draw: st.DrawFn) -> Data:
     models: Data = {}
-    for alias in draw(_some(ALIASES, most=4)):
-        endpoints = [["chat/completions"], ["embeddings"], ["embeddings", "chat/completions"]]
+    names = draw(_some(ALIASES, most=4))
+    for alias in names:
         models[alias] = {
-            "provider": "upstream",
-            "model": "m",
+            **draw(st.sampled_from(_SERVING)),
             "price": _PRICE,
             "tags": draw(_some(_TAGS, least=0)),
-            "endpoints": draw(st.sampled_from(endpoints)),
             "limits": draw(_limits),
+            "fallbacks": [name for name in draw(st.permutations(names))[:2] if name != alias],
         }
     members = st.lists(st.sampled_from(_selectors(models)), min_size=1, max_size=2)
     return {"models": models, "groups": draw(st.dictionaries(st.sampled_from(["a", "b"]), members))}
