@@ -85,6 +85,11 @@ local function gateway_error(message)
   return { message = message, type = "api_error", code = "provider_error" }
 end
 
+-- Its type follows the status, by which it is retried or not.
+local function unreadable(status)
+  return { message = UNREADABLE:format(status), code = "provider_error" }
+end
+
 -- Gemini says 400 to a key that it does not know.
 local function is_about_the_credential(status, body)
   return status == "401" or status == "403" or status == "400" and body:find('"API_KEY_INVALID"', 1, true) ~= nil
@@ -95,7 +100,7 @@ end
 function M.translate(status, body, caller)
   if is_about_the_credential(status, body) then return "502", in_shape(gateway_error(CREDENTIAL), "502", caller) end
   local found = complaint.read(body)
-  if not found then return status, in_shape(gateway_error(UNREADABLE:format(status)), status, caller) end
+  if not found then return status, in_shape(unreadable(status), status, caller) end
   return status, in_shape(cleaned(found, caller), status, caller)
 end
 
@@ -182,7 +187,7 @@ function M.of_provider(handle, status)
   local ok, shown, text = pcall(M.translate, status, body, caller)
   if not ok then
     handle:logErr("failure.lua: " .. tostring(shown))
-    shown, text = status, in_shape(gateway_error(UNREADABLE:format(status)), status, { dialect = caller.dialect })
+    shown, text = status, in_shape(unreadable(status), status, { dialect = caller.dialect })
   end
   answer(handle, shown, text)
 end

@@ -128,6 +128,16 @@ def test_what_says_nothing_that_can_be_read_becomes_an_error_of_ours(
     assert error["message"].startswith("The provider failed with status 500")
 
 
+@pytest.mark.parametrize("status", [404, 429, 529])
+def test_the_type_of_what_cannot_be_read_follows_its_status(modules: Modules, status: int) -> None:
+    """By its type callers tell what they may try again."""
+    _, error = translate(modules, status, b"\x1f\x8b\x08", caller("anthropic"))
+    assert (error["type"], error["code"]) == (ANTHROPIC_TYPES[status], "provider_error")
+    _, error = translate(modules, status, b"\x1f\x8b\x08", caller())
+    usual = {404: "invalid_request_error", 429: "rate_limit_error", 529: "api_error"}
+    assert error["type"] == usual[status]
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_credential_is_the_gateways_own_fault(
