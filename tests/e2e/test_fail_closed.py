@@ -1,5 +1,5 @@
 """Whatever breaks inside the gateway, no request goes to a provider unread, unchecked or
-unrewritten.
+unrewritten; and what a provider has answered is settled.
 
 One gateway runs on copies of the Lua files in which the header `x-break` makes a chosen line fail.
 """
@@ -7,36 +7,101 @@ One gateway runs on copies of the Lua files in which the header `x-break` makes 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.lua import forms
 from tests.support import e2e_policy
-from tests.support.gateway import Gateway, launch, running, wait_for
+from tests.support.gateway import Gateway, launch, running, test_key, wait_for
 from tollhouse.paths import ENVOY_DIR
 
+HEADER = 'handle:headers():get("x-break")'
+# Each Lua filter has globals of its own. By file: (line that stays, where the filter learns before
+# it what to break).
+LEARNING = {
+    "request.lua": [("  local ok, problem = pcall(read, handle)", HEADER)],
+    "withhold.lua": [("    local headers, withheld = handle:headers(), {}", HEADER)],
+    "rewrite.lua": [("    local ok, problem = pcall(rewrite, handle, provider)", HEADER)],
+    "response.lua": [
+        ("  local ok, problem = pcall(failure.remember, handle)", HEADER),
+        # Request headers are out of reach on the way back.
+        (
+            "  local ok, problem = pcall(read, handle)",
+            '(handle:streamInfo():dynamicMetadata():get("test") or {})["break"]',
+        ),
+    ],
+}
+REMEMBERING = (
+    "  handle:streamInfo():dynamicMetadata()"
+    ':set("test", "break", handle:headers():get("x-break") or "")\n'
+)
 # By file: (line that stays, what goes before it), for one value of x-break each.
 BREAKS = {
     "request.lua": [
         ("  local ok, problem = pcall(read, handle)", "request, before anything"),
-        ("  return scan.read(bytes, endpoint.name)", "request, while reading"),
+        ("  local endpoint = paths.of(path)", "request, before the endpoint"),
+        ("  return body:getBytes(0, body:length())", "request, at its body"),
+        ("  return {response_id = endpoint.response_id}", "request, at its id"),
+        ("  if not facts then return refuse", "request, before the facts"),
+        ('  set("service_tier", facts.service_tier', "request, among the facts"),
     ],
+    "scan.lua": [
+        ("  local watch = media.watch(endpoint)", "scan"),
+        ("  facts.unbounded = unbounded.first(s,", "scan, before what has no bound"),
+    ],
+    "form.lua": [("  local boundary, code, message = multipart.boundary", "form")],
+    "multipart.lua": [('  local delimiter = "--" .. boundary', "multipart")],
+    "disposition.lua": [("  local part, seen, from = { is_plain", "disposition")],
     "withhold.lua": [
         ("    local headers, withheld = handle:headers(), {}", "withhold, before anything"),
         ('    headers:replace("x-tollhouse-withheld", "1")', "withhold, before it is done"),
     ],
     "rewrite.lua": [
         ("    local ok, problem = pcall(rewrite, handle, provider)", "rewrite, before anything"),
+        ("  local granted, asked = begin(handle, provider)", "rewrite, before the attempt"),
+        ("  tried[#tried + 1] = { provider", "rewrite, in the attempt"),
+        ("  local rules = rules_for(granted", "rewrite, before the rules"),
         ("  handle:body():setBytes(rewritten)", "rewrite, before the new body"),
         ('  handle:headers():replace("content-length"', "rewrite, after the new body"),
+        ('  headers:replace(":path", path_for(', "rewrite, before the path"),
+        ('  headers:replace(":authority"', "rewrite, after the path"),
+        ("  tried[#tried].status = handle", "rewrite, on the way back"),
+    ],
+    "splice.lua": [
+        ("  check_spans(s, spans)\n  local plan", "splice, before anything"),
+        ("  return apply(s, plan.edits)", "splice, before the edits are made"),
+    ],
+    "estimate.lua": [
+        ("  local endpoint, reserved = request[", "estimate"),
+        ("  local seen = ceil(bytes / BYTES_PER_TOKEN)", "estimate of an answer"),
     ],
     "response.lua": [
-        ("  local headers = handle:headers()\n  if not headers", "response, before anything"),
-        ('  if content_type:find("text/event-stream", 1, true) then', "response, while reading"),
+        ("  local ok, problem = pcall(failure.remember, handle)", "response, on the way up"),
+        ("  local ok, problem = pcall(read, handle)", "response, before anything"),
+        ("  headings.keep_allowed(headers)", "response, while reading"),
     ],
-}  # fmt: skip
+    "headings.lua": [("  local removed = {", "headings")],
+    "passage.lua": [
+        ("  local headers, call = handle:headers(), call_of(handle)", "passage"),
+        ("  return answer and shown.answer(", "passage, before an answer is shown"),
+    ],
+    "sse.lua": [
+        ("  local data, shift, place = data_of(event)", "an event"),
+        ("  local edits = self.failure and", "an event, before it is shown"),
+    ],
+    "usage.lua": [("  local own = object(s, reported(s, answer))", "usage")],
+    "record.lua": [("  local before = handle:streamInfo()", "record")],
+    "ids.lua": [('    local signed = raw .. "." .. tag', "ids")],
+    "shown.lua": [("  sort(edits, by_place)", "shown")],
+    "failure.lua": [
+        ("  if is_about_the_credential(status, body)", "failure, in translation"),
+        ("  local headers = handle:headers()\n  if is_anthropic(", "failure, of ours"),
+    ],
+}
 # By file: (old, new), where failing is not raising.
 CHANGES = {
     "request.lua": [
@@ -48,23 +113,43 @@ CHANGES = {
             '  set("n", facts.n, "1")',
             '  if BROKEN ~= "no n" then set("n", facts.n, "1") end',
         ),
-        (
-            "  return scan.read",
-            '  BROKEN = handle:headers():get("x-break")\n'
-            # Request headers are out of reach on the way back.
-            '  handle:streamInfo():dynamicMetadata():set("test", "break", BROKEN or "")\n'
-            "  return scan.read",
-        ),
+        ("  if facts.spans then", '  if facts.spans and BROKEN ~= "no spans" then'),
     ],
     "rewrite.lua": [
         (
             "  local rewritten = splice",
-            '  if handle:headers():get("x-break") == "splice" then rules.model = nil end\n'
-            '  if handle:headers():get("x-break") == "silence" then return end\n'
+            '  if BROKEN == "no new model" then rules.model = nil end\n'
+            '  if BROKEN == "silence" then return end\n'
             "  local rewritten = splice",
+        ),
+        (
+            '  headers:replace(":authority", provider.host)\n',
+            '  headers:replace(":authority", provider.host)\n'
+            '  if BROKEN == "no seal" then return end\n',
         ),
     ],
 }
+MODELS = f"""{e2e_policy.MODELS}
+  hearing:
+    provider: openai
+    model: gpt-4o-transcribe
+    endpoints: [audio/transcriptions]
+    price: {e2e_policy.PRICE}
+  stored:
+    provider: openai
+    model: gpt-5.4
+    endpoints: [responses]
+    max_output_tokens: 100
+    price: {e2e_policy.PRICE}
+  the-files: {{provider: openai, endpoints: [files], price: {{per_request: 0.01}}}}
+  pair:
+    deployments:
+      - {{provider: openai, model: gpt-4o}}
+      - {{provider: other, model: other-large, order: 2}}
+    max_output_tokens: 100
+    price: {e2e_policy.PRICE}
+"""
+TEAM = e2e_policy.TEAM.replace("embed]", "embed, hearing, stored, the-files, pair]")
 
 PROVIDER_WITHOUT_KEY = """\
   keyless:
@@ -77,22 +162,21 @@ PROVIDER_WITHOUT_KEY = """\
 def broken_copy(directory: Path) -> Path:
     """Our Envoy files, breakable by header."""
     copy = Path(shutil.copytree(ENVOY_DIR, directory))
-    header = 'handle:headers():get("x-break")'
-    asked = {
-        "request.lua": header,
-        "withhold.lua": header,
-        "rewrite.lua": header,
-        "response.lua": '(handle:streamInfo():dynamicMetadata():get("test") or {})["break"]',
-    }
-    for name in BREAKS:  # noqa: PLC0206
+    for name, breaks in BREAKS.items():
         path = copy / "lua" / name
         text = path.read_text()
         for old, new in CHANGES.get(name, []):
             text = _replaced(text, old, new)
-        for line, when in BREAKS[name]:
-            check = f'  if {asked[name]} == "{when}" then error("broken") end\n'
+        for line, when in breaks:
+            check = f'  if BROKEN == "{when}" then error("broken") end\n'
             text = _replaced(text, line, check + line)
+        for line, learnt in LEARNING.get(name, []):
+            first = f'  if BROKEN == "{dict(breaks)[line]}"'
+            text = _replaced(text, first, f"  BROKEN = {learnt}\n{first}")
         path.write_text(text)
+    request = copy / "lua/request.lua"
+    learnt = f"  BROKEN = {HEADER}\n"
+    request.write_text(_replaced(request.read_text(), learnt, learnt + REMEMBERING))
     return copy
 
 
@@ -109,80 +193,219 @@ def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     providers = e2e_policy.PROVIDERS.replace(
         "  other:\n", "    forward_headers: [x-break]\n  other:\n"
     )
-    policies = e2e_policy.write(root / "policies", providers=providers)
+    files = {"providers": providers, "models": MODELS, "teams__web": TEAM}
+    policies = e2e_policy.write(root / "policies", **files)
     with running(policies, root / "run", env=env) as gateway:
         yield gateway
 
 
-def test_without_a_break_the_copy_serves(breakable: Gateway) -> None:
+# One call of each way in
+
+Headers = Mapping[str, str]
+
+
+def chat(gateway: Gateway, headers: Headers) -> httpx.Response:
+    return gateway.chat("app", headers)
+
+
+def chat_streamed(gateway: Gateway, headers: Headers) -> httpx.Response:
+    return gateway.chat("app", headers, stream=True)
+
+
+def form(gateway: Gateway, headers: Headers) -> httpx.Response:
+    body = forms.form(forms.text("model", "hearing"), forms.file("file", b"\0" * 4000))
+    path, sent = "/v1/audio/transcriptions", {**headers, "content-type": forms.CONTENT_TYPE}
+    return gateway.post(path, body, "app", sent)
+
+
+def respond(gateway: Gateway, headers: Headers) -> httpx.Response:
+    return gateway.post("/v1/responses", {"model": "stored", "input": "Say hello"}, "app", headers)
+
+
+def get(gateway: Gateway, path: str, headers: Headers) -> httpx.Response:
+    own = {"authorization": f"Bearer {test_key('app')}"}
+    return gateway.http.get(path, headers={**own, **headers})
+
+
+def stored(gateway: Gateway, headers: Headers) -> httpx.Response:
+    made = respond(gateway, {}).json()["id"]
+    gateway.forget()
+    return get(gateway, f"/v1/responses/{made}", headers)
+
+
+def files(gateway: Gateway, headers: Headers) -> httpx.Response:
+    return get(gateway, "/v1/files?limit=2", headers)
+
+
+Call = Callable[[Gateway, Headers], httpx.Response]
+CALLS: list[Call] = [chat, chat_streamed, form, respond, stored, files]
+
+
+def name_of(call: object) -> str | None:
+    return getattr(call, "__name__", None)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=name_of)
+def test_without_a_break_the_copy_serves(breakable: Gateway, call: Call) -> None:
     breakable.forget()
-    assert breakable.chat("app").status_code == 200
+    answer = call(breakable, {})
+    assert answer.status_code == 200, answer.text
     assert len(breakable.received()) == 1
 
 
+# The way up
+
+EVERYWHERE = [
+    "request, before anything",
+    "request, before the endpoint",
+    "withhold, before anything",
+    "withhold, before it is done",
+    "rewrite, before anything",
+    "rewrite, before the attempt",
+    "rewrite, in the attempt",
+    "rewrite, before the path",
+    "rewrite, after the path",
+    "no seal",
+    "estimate",
+]
+WITH_A_BODY = [
+    "request, at its body",
+    "request, before the facts",
+    "request, among the facts",
+    "no model",
+    "no spans",
+    "rewrite, before the rules",
+    "splice, before anything",
+    "splice, before the edits are made",
+    "no new model",
+    "rewrite, before the new body",
+    "rewrite, after the new body",
+]
+JSON = ["scan", "scan, before what has no bound"]
+STOPPED: dict[Call, list[str]] = {
+    chat: [*EVERYWHERE, *WITH_A_BODY, *JSON],
+    chat_streamed: ["scan", "splice, before anything", "no seal"],
+    form: [*EVERYWHERE, *WITH_A_BODY, "form", "multipart", "disposition"],
+    respond: ["scan", "splice, before anything", "no seal"],
+    stored: [*EVERYWHERE, "request, at its id"],
+    files: EVERYWHERE,
+}
+
+
 @pytest.mark.parametrize(
-    "when",
-    [
-        "request, before anything",
-        "request, while reading",
-        "no model",
-        "withhold, before anything",
-        "withhold, before it is done",
-        "rewrite, before anything",
-        "splice",
-        "silence",
-        "rewrite, before the new body",
-        "rewrite, after the new body",
-    ],
-)
-def test_a_script_that_fails_on_the_way_in_stops_the_request(breakable: Gateway, when: str) -> None:
+    ("call", "when"), [(call, when) for call, breaks in STOPPED.items() for when in breaks],
+    ids=name_of,
+)  # fmt: skip
+def test_a_script_that_fails_on_the_way_in_stops_the_request(
+    breakable: Gateway, call: Call, when: str
+) -> None:
     breakable.forget()
-    answer = breakable.chat("app", {"x-break": when})
+    answer = call(breakable, {"x-break": when})
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
     assert breakable.received() == []
     line = breakable.log_line(answer.headers["x-request-id"])
     assert (line["status"], line["decision"]) == (500, "internal_error")
 
 
-@pytest.mark.parametrize("when", ["splice", "silence"])
+def test_a_body_that_is_left_as_it_was_is_not_sent(breakable: Gateway) -> None:
+    breakable.forget()
+    assert chat(breakable, {"x-break": "silence"}).status_code == 500
+    assert breakable.received() == []
+
+
+def test_a_deployment_whose_script_fails_gives_way_to_no_request_that_is_not_rewritten(
+    breakable: Gateway,
+) -> None:
+    breakable.forget()
+    headers = {"x-break": "splice, before anything"}
+    answer = breakable.chat("app", headers, model="pair")
+    line = breakable.settled(answer.headers["x-request-id"])
+    print(answer.status_code, line)
+    assert [b'"other-large"' in one.body for one in breakable.received()] == [True]
+
+
+def settled_at_nothing(gateway: Gateway) -> float:
+    return gateway.metric("ratelimit_service", "tollhouse_settlements_total", usage_source="none")
+
+
+@pytest.mark.parametrize(
+    "when", ["withhold, before anything", "rewrite, before the attempt", "no new model", "no seal"]
+)
 def test_a_request_that_was_stopped_costs_nothing(breakable: Gateway, when: str) -> None:
-    before = breakable.metric(
-        "ratelimit_service", "tollhouse_settlements_total", usage_source="none"
-    )
-    answer = breakable.chat("app", {"x-break": when})
+    before = settled_at_nothing(breakable)
+    answer = chat(breakable, {"x-break": when})
     line = breakable.log_line(answer.headers["x-request-id"])
     assert line["reservation"]["reservation_id"]
     assert "usage" not in line
-    wait_for(
-        lambda: (
-            breakable.metric(
-                "ratelimit_service", "tollhouse_settlements_total", usage_source="none"
-            )
-            > before
-        ),
-        "the settlement at nothing",
-    )
+    wait_for(lambda: settled_at_nothing(breakable) > before, "the settlement at nothing")
 
 
 def test_a_descriptor_that_lacks_a_fact_is_not_admitted(breakable: Gateway) -> None:
     breakable.forget()
-    answer = breakable.chat("app", {"x-break": "no n"})
+    answer = chat(breakable, {"x-break": "no n"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "ledger_unavailable")
     assert breakable.received() == []
     assert "no n in the descriptor" in breakable.stderr_of("ratelimit_service")
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("when", ["response, before anything", "response, while reading"])
-def test_a_script_that_fails_on_the_way_back_leaves_an_answer_charged_by_estimate(
-    breakable: Gateway, when: str, stream: bool
+# The way back
+
+
+def usage_of(gateway: Gateway, answer: httpx.Response) -> dict[str, Any]:
+    """Of an answer of the provider's, once it is settled."""
+    line = gateway.settled(answer.headers["x-request-id"])
+    assert line["provider"] == "openai"
+    usage: dict[str, Any] = line["usage"]
+    return usage
+
+
+BEFORE_THE_USAGE = ["response, before anything", "response, while reading", "headings", "passage"]
+
+
+@pytest.mark.parametrize(
+    ("call", "when"),
+    [
+        *((chat, when) for when in (*BEFORE_THE_USAGE, "usage", "record", "estimate of an answer")),
+        *((chat_streamed, when) for when in (*BEFORE_THE_USAGE, "an event", "usage", "record")),
+        *((respond, when) for when in (*BEFORE_THE_USAGE, "usage")),
+        *((form, when) for when in (*BEFORE_THE_USAGE, "usage")),
+    ],
+    ids=name_of,
+)
+def test_an_answer_that_no_script_could_read_is_charged_by_estimate(
+    breakable: Gateway, call: Call, when: str
 ) -> None:
-    answer = breakable.chat("app", {"x-break": when}, stream=stream)
+    answer = call(breakable, {"x-break": when})
     assert answer.status_code == 200
-    assert "tok12" in answer.text
-    usage = breakable.log_line(answer.headers["x-request-id"])["usage"]
+    usage = usage_of(breakable, answer)
     assert usage["usage_source"] == "estimated"
     assert usage["input_tokens"] > 0
+    print(when, len(answer.content), usage)
+    assert answer.content
+
+
+@pytest.mark.parametrize(
+    ("call", "when"),
+    [
+        (chat, "passage, before an answer is shown"),
+        (chat, "shown"),
+        (respond, "ids"),
+        (chat, "rewrite, on the way back"),
+        (chat, "response, on the way up"),
+        (chat_streamed, "rewrite, on the way back"),
+        (form, "rewrite, on the way back"),
+    ],
+    ids=name_of,
+)
+def test_an_answer_that_no_script_could_change_is_charged_as_reported(
+    breakable: Gateway, call: Call, when: str
+) -> None:
+    answer = call(breakable, {"x-break": when})
+    assert answer.status_code == 200
+    usage = usage_of(breakable, answer)
+    print(when, len(answer.content), usage)
+    assert usage["usage_source"] == "reported"
+    assert answer.content
 
 
 def test_without_a_credential_nothing_is_sent_or_charged_and_the_caller_learns_whose_fault_it_is(
