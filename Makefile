@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # The SDKs of tests/clients: their dependencies are not ours, so they have environments of their own.
 CLIENTS := tests/clients
-CLIENTS_PYTHON := $(CLIENTS)/.venv/.installed
+CLIENTS_PYTHON := $(CLIENTS)/.venv-shared/.installed $(CLIENTS)/.venv-pydantic-ai/.installed
 CLIENTS_NODE := $(CLIENTS)/node/node_modules/.installed
 # What docker-compose.yml renders with, so that the example reads as it runs there.
 EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.1:9901 \
@@ -48,8 +48,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 clients: $(CLIENTS_PYTHON) $(CLIENTS_NODE)  ## Install the SDKs that tests/clients drives
 
-$(CLIENTS_PYTHON): $(CLIENTS)/requirements.txt | install
-	@echo "the Python clients, into $(CLIENTS)/.venv (some minutes the first time)"
+$(CLIENTS)/.venv-%/.installed: $(CLIENTS)/requirements-%.txt | install
+	@echo "$<, into $(@D) (some minutes the first time)"
 	@test -x $(@D)/bin/python || "$(PYTHON)" -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check \
 		--no-deps -r $<
@@ -95,5 +95,5 @@ example: install  ## Render envoy/example again, from policies/
 	@rm -r $(EXAMPLE_DIR)/lua
 
 clean:  ## Remove the environment, caches and the run directory
-	rm -rf $(VENV) $(CLIENTS)/.venv $(CLIENTS)/node/node_modules .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS)/.venv-* $(CLIENTS)/node/node_modules .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

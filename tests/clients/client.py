@@ -23,7 +23,8 @@ import pytest
 from tests.support.gateway import Gateway, Received, test_key, wait_for
 
 HERE = Path(__file__).parent
-VENV = HERE / ".venv"
+# One environment for all, but for those whose requirements do not go together with the others'.
+VENVS = {"pydantic_ai_sdk": "pydantic-ai"}
 NODE = HERE / "node"
 WORDS = "".join(f"tok{number} " for number in range(1, 13))
 """What the simulated provider says, unless it is asked for JSON."""
@@ -141,7 +142,8 @@ def started(name: str, gateway: Gateway, folder: Path) -> Iterator[Client]:
 def _command(name: str) -> list[str]:
     if (NODE / f"{name}.mjs").exists():
         return [_node(), str(NODE / "runner.mjs"), name]
-    return [str(_installed(VENV / "bin/python")), str(HERE / "python/runner.py"), name]
+    venv = HERE / f".venv-{VENVS.get(name, 'shared')}"
+    return [str(_installed(venv / "bin/python")), str(HERE / "python/runner.py"), name]
 
 
 def _node() -> str:

@@ -2,7 +2,6 @@
 
 import os
 
-from anthropic import AsyncAnthropic
 from pydantic import BaseModel
 from pydantic_ai import Agent, BinaryContent
 from pydantic_ai.exceptions import ModelHTTPError
@@ -70,12 +69,9 @@ async def responses():
 
 
 async def messages():
-    # With a client of its own making the library passes one of httpx, which this version of the
-    # SDK refuses; both document that a client can be passed instead.
-    client = AsyncAnthropic(
+    provider = AnthropicProvider(
         base_url=os.environ["TOLLHOUSE_URL"], api_key=os.environ["TOLLHOUSE_KEY"]
     )
-    provider = AnthropicProvider(anthropic_client=client)
     result = await Agent(AnthropicModel("claude", provider=provider)).run("Say hello")
     return result.output
 
