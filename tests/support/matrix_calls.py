@@ -248,7 +248,7 @@ def _speech(mode: str) -> Call:
     fields = {"input": _SPEECH, "voice": "alloy"}
     if mode == "json":
         body = _json("audio-speech-json", **fields)
-        price = {"per_million_characters": 15}
+        price: Price = {"per_million_characters": 15}
         bound = {"per_million_characters": len(_SPEECH)}
         # No answer of sound has a place for usage; the characters are those of the request.
         return Call("audio/speech", mode, body, "tts-1", price, bound,
