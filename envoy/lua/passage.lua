@@ -121,6 +121,14 @@ local function conclude(handle, bytes, call)
   return answer and shown.answer(bytes, answer, call.endpoint, call.show) or bytes
 end
 
+-- The answer was paid for: were any of this to fail, it would still reach the client, as it came.
+local function concluded(handle, bytes, call)
+  local ok, seen = pcall(conclude, handle, bytes, call)
+  if ok then return seen end
+  handle:logErr("passage.lua: " .. tostring(seen))
+  return bytes
+end
+
 -- Without a reservation, output is no less than what has passed of it.
 local function save_passed(handle, passed, call)
   if grows(call.endpoint) and call.most == math.huge then
@@ -140,7 +148,7 @@ local function whole(handle, call)
       parts[#parts + 1] = chunk:getBytes(0, length)
       if holds then chunk:setBytes("") end
     elseif parts then
-      local seen = conclude(handle, table.concat(parts), call)
+      local seen = concluded(handle, table.concat(parts), call)
       if holds then chunk:setBytes(seen) end
       return
     end

@@ -105,6 +105,9 @@ def _selectors(node: Any, kept: frozenset[str]) -> Iterator[Selector]:
         yield Selector(str(node.name), frozenset(matched | kept), node.prettify())
     if isinstance(node, promql_parser.AggregateExpr) and node.modifier:
         kept |= frozenset(node.modifier.labels)
+    if isinstance(node, promql_parser.Call) and node.func.name == "label_replace":
+        made, _, read = (one.val for one in node.args[1:4])
+        kept = kept - {made} | ({read} - {""})
     for child in _children(node):
         yield from _selectors(child, kept)
 

@@ -44,6 +44,7 @@ CALLS: list[tuple[str, dict[str, object], str]] = [
     ("app", {}, "cached_tokens=4"),
     ("app", {}, "no_usage"),
     *(("app", {}, f"status={status}") for status in (401, 429, 500)),
+    ("app", {"model": "pair"}, "status=503"),
     ("watched", {"model": "chat-other"}, ""),
     *((key, {}, "") for key in ("nobody", "blocked", "expired", "few-requests", "broke")),
     ("narrow", {"model": "chat-other"}, ""),
@@ -57,6 +58,14 @@ PROVOKED = {
     *("TollhouseKeysExpire", "TollhouseKeyExpiresSoon"),
 }
 
+PAIR = f"""\
+  pair:
+    deployments:
+      - {{provider: openai, model: gpt-4o-mini}}
+      - {{provider: other, model: other-large, order: 2}}
+    max_output_tokens: 100
+    price: {e2e_policy.PRICE}
+"""
 
 # What must be told when a part hangs.
 HANGS = {
@@ -119,8 +128,9 @@ def _policies(root: Path) -> Path:
     tomorrow = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86_400))
     ending = e2e_policy.key("ending", f"  expires: {tomorrow}")
     shadow = e2e_policy.key("watched", "  shadow: {denied_models: [chat-other]}")
-    team = e2e_policy.TEAM + ending + shadow
-    return e2e_policy.write(root / "policies", teams__web=team, management="tokens: []\n")
+    team = e2e_policy.TEAM.replace("embed]", "embed, pair]") + ending + shadow
+    files = {"teams__web": team, "models": e2e_policy.MODELS + PAIR}
+    return e2e_policy.write(root / "policies", **files, management="tokens: []\n")
 
 
 def _client(gateway: Gateway, ca: trustme.CA) -> httpx.Client:
@@ -248,10 +258,21 @@ def test_what_an_alert_says_is_filled_in(watched: Watched) -> None:
 
 def test_providers_are_told_apart_and_services_are_left_out(watched: Watched) -> None:
     samples = watched.prometheus.query(
-        "provider:envoy_cluster_external_upstream_rq_completed:rate5m"
+        "sum by (provider) (provider_status:tollhouse_attempts:rate5m)"
     )
-    clusters = [sample["metric"]["envoy_cluster_name"] for sample in samples]
-    assert sorted(clusters) == ["provider_openai", "provider_other"]
+    assert sorted(sample["metric"]["provider"] for sample in samples) == ["openai", "other"]
+
+
+def test_a_failure_is_its_providers_though_another_deployment_was_asked_after_it(
+    watched: Watched,
+) -> None:
+    first = 'envoy_cluster_retry_upstream_rq{envoy_cluster_name="provider_openai_pool"}'
+    last = 'envoy_cluster_external_upstream_rq{envoy_cluster_name="provider_other"}'
+    failed = 'provider_status:tollhouse_attempts:rate5m{envoy_response_code="503"}'
+    for series in (first, last):
+        assert watched.value(series.replace("}", ',envoy_response_code="503"}')) > 0
+    samples = watched.prometheus.query(f"{failed} > 0")
+    assert {sample["metric"]["provider"] for sample in samples} == {"openai", "other"}
 
 
 def test_calls_that_a_limit_refused_are_not_counted_as_the_providers(watched: Watched) -> None:

@@ -54,6 +54,7 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "duration_ms": int,
     "provider_first_byte_ms": int,
     "attempts": int,
+    "tried": list,
 }
 
 
@@ -107,6 +108,10 @@ def test_a_line_says_who_called_what_where_how_and_for_how_much(gateway: Gateway
         "cached_input_per_million": "1.25",
     }
     assert re.fullmatch("[0-9a-f]{32}", line["reservation"]["reservation_id"])
+    [attempt] = line["tried"]
+    assert attempt.keys() == {"provider", "deployment", "at", "status"}
+    assert (attempt["provider"], attempt["status"]) == ("openai", "200")
+    assert re.fullmatch("[0-9a-f]{10}", attempt["deployment"])
 
 
 def test_nothing_else_of_the_grant_or_the_body_is_in_a_line(gateway: Gateway) -> None:

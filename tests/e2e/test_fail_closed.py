@@ -118,9 +118,7 @@ CHANGES = {
     "rewrite.lua": [
         (
             "  local rewritten = splice",
-            '  if BROKEN == "no new model" then rules.model = nil end\n'
-            '  if BROKEN == "silence" then return end\n'
-            "  local rewritten = splice",
+            '  if BROKEN == "no new model" then rules.model = nil end\n  local rewritten = splice',
         ),
         (
             '  headers:replace(":authority", provider.host)\n',
@@ -283,7 +281,7 @@ WITH_A_BODY = [
 ]
 JSON = ["scan", "scan, before what has no bound"]
 STOPPED: dict[Call, list[str]] = {
-    chat: [*EVERYWHERE, *WITH_A_BODY, *JSON],
+    chat: [*EVERYWHERE, *WITH_A_BODY, *JSON, "estimate of an answer"],
     chat_streamed: ["scan", "splice, before anything", "no seal"],
     form: [*EVERYWHERE, *WITH_A_BODY, "form", "multipart", "disposition"],
     respond: ["scan", "splice, before anything", "no seal"],
@@ -307,21 +305,16 @@ def test_a_script_that_fails_on_the_way_in_stops_the_request(
     assert (line["status"], line["decision"]) == (500, "internal_error")
 
 
-def test_a_body_that_is_left_as_it_was_is_not_sent(breakable: Gateway) -> None:
-    breakable.forget()
-    assert chat(breakable, {"x-break": "silence"}).status_code == 500
-    assert breakable.received() == []
-
-
-def test_a_deployment_whose_script_fails_gives_way_to_no_request_that_is_not_rewritten(
+def test_a_script_that_fails_at_the_first_deployment_stops_the_request_at_all_of_them(
     breakable: Gateway,
 ) -> None:
     breakable.forget()
     headers = {"x-break": "splice, before anything"}
     answer = breakable.chat("app", headers, model="pair")
-    line = breakable.settled(answer.headers["x-request-id"])
-    print(answer.status_code, line)
-    assert [b'"other-large"' in one.body for one in breakable.received()] == [True]
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert breakable.received() == []
+    line = breakable.log_line(answer.headers["x-request-id"])
+    assert [one["provider"] for one in line["tried"]] == ["openai"]
 
 
 def settled_at_nothing(gateway: Gateway) -> float:
@@ -329,7 +322,7 @@ def settled_at_nothing(gateway: Gateway) -> float:
 
 
 @pytest.mark.parametrize(
-    "when", ["withhold, before anything", "rewrite, before the attempt", "no new model", "no seal"]
+    "when", ["rewrite, before anything", "rewrite, in the attempt", "no new model", "no seal"]
 )
 def test_a_request_that_was_stopped_costs_nothing(breakable: Gateway, when: str) -> None:
     before = settled_at_nothing(breakable)
@@ -353,35 +346,33 @@ def test_a_descriptor_that_lacks_a_fact_is_not_admitted(breakable: Gateway) -> N
 
 def usage_of(gateway: Gateway, answer: httpx.Response) -> dict[str, Any]:
     """Of an answer of the provider's, once it is settled."""
-    line = gateway.settled(answer.headers["x-request-id"])
-    assert line["provider"] == "openai"
-    usage: dict[str, Any] = line["usage"]
+    usage: dict[str, Any] = gateway.settled(answer.headers["x-request-id"])["usage"]
     return usage
 
 
-BEFORE_THE_USAGE = ["response, before anything", "response, while reading", "headings", "passage"]
+UNREAD = ["response, before anything", "response, while reading", "headings", "passage", "usage"]
+# What the simulated provider says in each.
+SAID: dict[Call, str] = {chat: "tok12", chat_streamed: "tok12", respond: "tok12", form: '"text"'}
 
 
 @pytest.mark.parametrize(
     ("call", "when"),
     [
-        *((chat, when) for when in (*BEFORE_THE_USAGE, "usage", "record", "estimate of an answer")),
-        *((chat_streamed, when) for when in (*BEFORE_THE_USAGE, "an event", "usage", "record")),
-        *((respond, when) for when in (*BEFORE_THE_USAGE, "usage")),
-        *((form, when) for when in (*BEFORE_THE_USAGE, "usage")),
+        *((call, when) for call in SAID for when in UNREAD),
+        *((chat, "record"), (chat_streamed, "record"), (chat_streamed, "an event")),
     ],
     ids=name_of,
 )
-def test_an_answer_that_no_script_could_read_is_charged_by_estimate(
+def test_an_answer_that_no_script_could_read_reaches_the_client_and_is_charged_by_estimate(
     breakable: Gateway, call: Call, when: str
 ) -> None:
     answer = call(breakable, {"x-break": when})
     assert answer.status_code == 200
+    assert SAID[call] in answer.text
     usage = usage_of(breakable, answer)
     assert usage["usage_source"] == "estimated"
     assert usage["input_tokens"] > 0
-    print(when, len(answer.content), usage)
-    assert answer.content
+    assert usage["output_tokens"] > 0
 
 
 @pytest.mark.parametrize(
@@ -389,23 +380,51 @@ def test_an_answer_that_no_script_could_read_is_charged_by_estimate(
     [
         (chat, "passage, before an answer is shown"),
         (chat, "shown"),
+        (respond, "shown"),
         (respond, "ids"),
-        (chat, "rewrite, on the way back"),
-        (chat, "response, on the way up"),
-        (chat_streamed, "rewrite, on the way back"),
-        (form, "rewrite, on the way back"),
+        *((call, "rewrite, on the way back") for call in SAID),
+        *((call, "response, on the way up") for call in SAID),
     ],
     ids=name_of,
 )
-def test_an_answer_that_no_script_could_change_is_charged_as_reported(
+def test_an_answer_that_could_not_be_changed_reaches_the_client_and_is_charged_as_reported(
     breakable: Gateway, call: Call, when: str
 ) -> None:
     answer = call(breakable, {"x-break": when})
     assert answer.status_code == 200
+    assert SAID[call] in answer.text
     usage = usage_of(breakable, answer)
-    print(when, len(answer.content), usage)
-    assert usage["usage_source"] == "reported"
-    assert answer.content
+    assert (usage["usage_source"], usage["output_tokens"]) == ("reported", 12)
+
+
+def test_a_stream_whose_events_could_not_be_changed_reaches_the_client_and_is_charged_for_what_came(
+    breakable: Gateway,
+) -> None:
+    answer = chat_streamed(breakable, {"x-break": "an event, before it is shown"})
+    assert "tok12" in answer.text
+    assert usage_of(breakable, answer)["output_tokens"] > 12
+
+
+def test_a_providers_error_that_no_script_could_translate_says_nothing_of_the_provider(
+    breakable: Gateway,
+) -> None:
+    faults = {"x-simulate": "status=400"}
+    plain = chat(breakable, faults)
+    answer = chat(breakable, {**faults, "x-break": "failure, in translation"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "provider_error")
+    assert plain.json()["error"]["message"] not in answer.text
+    assert usage_of(breakable, answer)["usage_source"] == "none"
+
+
+def test_a_refusal_whose_shape_could_not_be_changed_is_still_a_refusal(breakable: Gateway) -> None:
+    breakable.forget()
+    body = {"model": "chat", "max_tokens": 9, "messages": []}
+    shaped = breakable.post("/v1/messages", body, "app")
+    plain = breakable.post("/v1/messages", body, "app", {"x-break": "failure, of ours"})
+    assert shaped.json()["type"] == "error"
+    assert (plain.status_code, plain.json().keys()) == (shaped.status_code, {"error"})
+    assert plain.json()["error"]["message"] == shaped.json()["error"]["message"]
+    assert breakable.received() == []
 
 
 def test_without_a_credential_nothing_is_sent_or_charged_and_the_caller_learns_whose_fault_it_is(
