@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -160,6 +161,22 @@ def test_silence_before_the_answer_falls_back_and_is_charged_as_what_it_may_cost
     silent = line["tried"][0]["silent"]
     assert silent["usage"]["usage_source"] == "estimated"
     assert silent["usage"]["output_tokens"] == 100  # it may have made all that it was allowed to
+
+
+def test_a_body_of_megabytes_falls_back_byte_for_byte(gateway: Gateway) -> None:
+    cooled(gateway, "first")
+    gateway.forget()
+    text = "x" * 3_000_000
+    with gateway.fault("status=503", "first"):
+        answer = ask(gateway, "pair", messages=[{"role": "user", "content": text}])
+    assert answer.status_code == 200
+    assert tried(line_of(gateway, answer)) == [("first", "503"), ("second", "200")]
+    first, second = gateway.received()
+    assert (json.loads(first.body)["model"], json.loads(second.body)["model"]) == (
+        "model-a",
+        "model-b",
+    )
+    assert first.body.replace(b"model-a", b"") == second.body.replace(b"model-b", b"")
 
 
 def test_a_stream_that_has_begun_is_not_begun_again(gateway: Gateway) -> None:
