@@ -112,8 +112,9 @@ def test_every_error_written_in_lua_has_the_codes_type() -> None:
     assert sorted(errors) == sorted(
         (CODES[code].type, code) for code in ("internal_error", "provider_error")
     )
-    # None is written in another order, where this would not see it.
-    assert len(re.findall(r'"code":"\w|\bcode = "\w', lua)) == len(errors)
+    # No code is written in another form alone, where this would not see its type.
+    named = re.findall(r'(?:"code":|\bcode = )"(\w+)"', lua)
+    assert set(named) == {code for _, code in errors}
 
 
 # By `refuse(code, message)`, or as what a function returns: nil, the code and the message.
