@@ -80,7 +80,7 @@ def secrets(tree: Tree) -> list[str]:
     return [trees.secret(number) for number in range(1 + str(asdict(tree)).count("sha256"))]
 
 
-@settings(SLOW, max_examples=200)
+@settings(SLOW, max_examples=100)
 @given(tree=trees.trees(), moments=st.lists(trees.moments, min_size=2, max_size=2))
 def test_a_loaded_policy_decides_as_the_words_of_its_manual_do(tree: Tree, moments: list[float]):
     with directory() as path:
