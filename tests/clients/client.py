@@ -134,9 +134,11 @@ def started(name: str, gateway: Gateway, folder: Path) -> Iterator[Client]:
             cwd=folder,
         )
     with process:
-        yield Client(name, gateway, process, folder)
-        assert process.stdin
-        process.stdin.close()
+        try:
+            yield Client(name, gateway, process, folder)
+        finally:
+            # An SDK takes seconds to end by itself, and nothing of it is waited for.
+            process.terminate()
 
 
 def _command(name: str) -> list[str]:
