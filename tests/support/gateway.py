@@ -83,14 +83,17 @@ class Gateway:
         self._simulator = httpx.Client(
             base_url=up["simulator"] or "http://127.0.0.1:9", timeout=10, trust_env=False
         )
+        self._clients: list[openai.OpenAI] = []
 
     def client(self, key_name: str, **options: Any) -> openai.OpenAI:
         """The real SDK, as an application would make it (without its automatic retries)."""
-        return openai.OpenAI(
+        client = openai.OpenAI(
             api_key=test_key(key_name),
             base_url=f"{self.endpoint}/v1",
             **{"max_retries": 0, **options},
         )
+        self._clients.append(client)
+        return client
 
     def async_client(self, key_name: str, **options: Any) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(
@@ -259,8 +262,8 @@ class Gateway:
             (folder / f"{part}.txt").write_text(httpx.get(url, trust_env=False).text)
 
     def close(self) -> None:
-        self.http.close()
-        self._simulator.close()
+        for client in (self.http, self._simulator, *self._clients):
+            client.close()
 
 
 # Every run of this session, for the test that reads what all of them left behind.
