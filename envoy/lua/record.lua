@@ -18,6 +18,16 @@ function M.save(handle, values)
   for name, value in pairs(values) do metadata:set(NAMESPACE, name, value) end
 end
 
+-- The call used nothing: whatever was estimated of it is taken back.
+function M.nothing(handle)
+  local before = handle:streamInfo():dynamicMetadata():get(NAMESPACE) or {}
+  local values = {usage_source = "none", input_tokens = 0, output_tokens = 0}
+  for name, value in pairs(before) do
+    if type(value) == "number" then values[name] = 0 end
+  end
+  M.save(handle, values)
+end
+
 -- Saves a usage table. Where the provider says a total, a part that it does not say is none: what was
 -- estimated of it is taken back.
 function M.reported(handle, usage)

@@ -36,7 +36,7 @@ local function read(handle)
   local ok = tonumber(status) < 400
   headers:replace("x-tollhouse-decision", ok and "allowed" or "provider_error")
   if not ok then
-    record.save(handle, {usage_source = "none", input_tokens = 0, output_tokens = 0}) -- providers do not bill their errors
+    record.nothing(handle) -- providers do not bill their errors
     return failure.of_provider(handle, status)
   end
   return passage.pass(handle)
