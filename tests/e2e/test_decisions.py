@@ -199,7 +199,16 @@ REFUSED = [
             "endpoint_not_allowed",
             lambda c, name=name: c.post(b'{"model":"chat"}', path=f"/v1/{name}"),  # type: ignore[misc]
         )
-        for name in ("batches", "files", "fine_tuning/jobs", "responses", "completions")
+        for name in ("batches", "files", "fine_tuning/jobs")
+    ),
+    *(
+        Case(
+            f"/v1/{name}, which the model does not serve",
+            "endpoint_not_allowed",
+            lambda c, name=name: c.post(b'{"model":"chat"}', path=f"/v1/{name}"),  # type: ignore[misc]
+            param="model",
+        )
+        for name in ("responses", "completions")
     ),
     Case(
         "a model on an endpoint it does not serve",
@@ -218,6 +227,12 @@ REFUSED = [
         "model_not_found",
         lambda c: c.chat("app", model="gpt-4o-2024-11-20"),
         param="model",
+    ),
+    Case(
+        "a stored response that is not the key's",
+        "response_not_found",
+        lambda c: c.request("GET", "/v1/responses/resp_of_somebody", APP),
+        param="response_id",
     ),
     Case("no such path", "unknown_endpoint", lambda c: c.post(b"{}", path="/v2/chat")),
     Case("GET for POST", "unknown_endpoint", lambda c: c.request("GET", CHAT, APP)),
