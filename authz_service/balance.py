@@ -9,6 +9,9 @@ from authz_service.verdicts import Granted
 from tollhouse.policy.compiled import Alias, Deployment, Snapshot
 from tollhouse.policy.ordering import may_fall_back
 
+# One request may not become a storm at the providers.
+MOST_ATTEMPTS = 8
+
 Draw = Callable[[], float]
 """A number in [0, 1), each as likely as any other."""
 
@@ -62,7 +65,7 @@ def in_order(found: Sequence[Attempt], draw: Draw) -> tuple[int, ...]:
         chosen = equals[0] if len(equals) == 1 else _drawn(found, equals, draw)
         left.remove(chosen)
         order.append(chosen)
-    return tuple(order)
+    return tuple(order[:MOST_ATTEMPTS])
 
 
 def _drawn(found: Sequence[Attempt], places: Sequence[int], draw: Draw) -> int:

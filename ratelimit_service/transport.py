@@ -173,7 +173,9 @@ def first_byte_of(logged: HTTPAccessLogEntry) -> FirstByte | None:
     if "provider" not in grant:
         return None
     seconds = common.time_to_first_upstream_rx_byte.ToNanoseconds() / 1e9
-    return FirstByte(grant["provider"].string_value, grant["alias"].string_value, seconds)
+    asked = _attempt(common.metadata.filter_metadata)
+    provider = (asked if "provider" in asked else grant)["provider"].string_value
+    return FirstByte(provider, grant["alias"].string_value, seconds)
 
 
 def _unreserved(

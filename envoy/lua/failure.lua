@@ -96,8 +96,10 @@ local function is_about_the_credential(status, body)
 end
 
 -- caller: {dialect = "openai" | "anthropic", request_id, alias, models = {the provider's names of the model}}.
--- The status to send and the body, for a provider's answer of `status` (a string, 400 or more).
+-- The status to send and the body, for a provider's answer of `status` (a string, 300 or more: nobody here
+-- follows a redirect).
 function M.translate(status, body, caller)
+  if tonumber(status) < 400 then return "502", in_shape(unreadable(status), "502", caller) end
   if is_about_the_credential(status, body) then return "502", in_shape(gateway_error(CREDENTIAL), "502", caller) end
   local found = complaint.read(body)
   if not found then return status, in_shape(unreadable(status), status, caller) end

@@ -95,7 +95,8 @@ function M.refers_to_items(s, member)
   local found = false
   items.count(s, member, function(_, first, c)
     local members = c == OPEN_OBJECT and json.members(s, first)
-    found = found or members and is_reference(s, members)
+    -- What cannot be read may stand for anything.
+    found = c == OPEN_OBJECT and (not members or is_reference(s, members))
     return not found
   end)
   return found

@@ -205,6 +205,7 @@ end
 --   on_marked_item(watch)                     each item after the first of an array with M.MEMBERS
 function M.members(s, pos, watch)
   local reader = new_reader(s, watch)
+  reader.is_part = pos > 1
   local start, c = skip_space(s, pos)
   if c ~= 123 then
     return nil, format("expected an object at byte %d", start)

@@ -193,7 +193,31 @@ end
 
 -- `reader.slash`, the next backslash of the whole text, is kept between strings, so that a body
 -- without escapes is searched for them once.
-function M.string_end(reader, p)
+--
+-- Of a part of the text (`reader.is_part`) that may not be: the parts are many, and each would search
+-- the rest of the text.
+local function quote_of_part(reader, p)
+  local s = reader.s
+  local quote = find(s, '"', p + 1, true)
+  reader.escaped = quote ~= nil and find(sub(s, p + 1, quote), "\\", 1, true) ~= nil
+  if not reader.escaped then
+    return quote
+  end
+  local at = p + 1
+  repeat
+    at = find(s, '[\\"]', at)
+    if not at or byte(s, at) == 34 then
+      return at
+    end
+    local after = escape_end(s, at)
+    if not after then
+      return nil, at
+    end
+    at = after
+  until false
+end
+
+local function quote_of_text(reader, p)
   local s, slash = reader.s, reader.slash
   if slash <= p then
     slash = find(s, "\\", p + 1, true) or FAR
@@ -203,7 +227,7 @@ function M.string_end(reader, p)
   while quote and slash < quote do
     local after = escape_end(s, slash)
     if not after then
-      return M.fail(reader, "malformed escape", slash)
+      return nil, slash
     end
     slash = find(s, "\\", after, true) or FAR
     if quote < after then
@@ -211,7 +235,16 @@ function M.string_end(reader, p)
     end
   end
   reader.slash = slash
-  if not quote then
+  return quote
+end
+
+-- The place after the string that opens at p; nil where it is malformed. Says whether it has escapes.
+function M.string_end(reader, p)
+  local s = reader.s
+  local quote, malformed_escape = (reader.is_part and quote_of_part or quote_of_text)(reader, p)
+  if malformed_escape then
+    return M.fail(reader, "malformed escape", malformed_escape)
+  elseif not quote then
     return M.fail(reader, "unterminated string", p)
   end
   local control = control_byte(s, p + 1, quote - 1)
@@ -270,18 +303,19 @@ end
 -- Decodes s[first..last], the inside of a string literal already read as valid, to UTF-8; nil when
 -- it holds half a surrogate pair, which no UTF-8 can express.
 function M.unescape(s, first, last)
-  local pieces, count, from = {}, 0, first
-  local slash = find(s, "\\", first, true)
-  while slash and slash <= last do
-    local text, after = escaped_text(s, slash)
+  local inside = sub(s, first, last) -- whose end bounds the search
+  local pieces, count, from = {}, 0, 1
+  local slash = find(inside, "\\", 1, true)
+  while slash do
+    local text, after = escaped_text(inside, slash)
     if not text then
       return nil
     end
-    pieces[count + 1], pieces[count + 2] = sub(s, from, slash - 1), text
+    pieces[count + 1], pieces[count + 2] = sub(inside, from, slash - 1), text
     count = count + 2
-    from, slash = after, find(s, "\\", after, true)
+    from, slash = after, find(inside, "\\", after, true)
   end
-  pieces[count + 1] = sub(s, from, last)
+  pieces[count + 1] = sub(inside, from)
   return table.concat(pieces)
 end
 

@@ -50,6 +50,10 @@ local WITHOUT_MEDIA = {
   tools = true,
 }
 
+-- Objects of any names, which the model is shown as text: what a tool is called with. Nothing below them
+-- is media, wherever they stand but at the top, where `input` is the conversation.
+local FREE_FORM = { action = true, arguments = true, env = true, input = true }
+
 -- What is perceived, not read: its tokens do not follow from its bytes. A document's do, so a PDF
 -- or a text file counts as a part and as text.
 local PERCEIVED = { ["data:audio/"] = true, ["data:image/"] = true, ["data:video/"] = true }
@@ -64,7 +68,7 @@ local LONGEST_TYPE = 64
 local CACHE_CONTROL = "cache_control"
 
 local LENGTHS, LONGEST = {}, 0 -- for a quick no
-for _, names in ipairs({ PARTS, INSIDE_PART, SOURCE_MEMBERS, { source = true, cache_control = true } }) do
+for _, names in ipairs({ PARTS, INSIDE_PART, SOURCE_MEMBERS, FREE_FORM, { source = true, cache_control = true } }) do
   for name in pairs(names) do
     LENGTHS[#name] = true
     LONGEST = math.max(LONGEST, #name)
@@ -113,6 +117,18 @@ local function on_source_member(watch, source, name)
   return json.STRING
 end
 
+-- Below which depth everything is free; it ends before the next name that is not deeper.
+local function is_free(watch, name, depth)
+  if watch.free and depth <= watch.free then
+    watch.free = nil
+  end
+  local was_free = watch.free ~= nil
+  if not was_free and depth > 1 and FREE_FORM[name or ""] then
+    watch.free = depth
+  end
+  return was_free
+end
+
 local function on_part(watch)
   watch.parts = watch.parts + 1
   return json.MEMBERS
@@ -126,9 +142,11 @@ local function on_key(watch, s, first, last, reader, inside_part)
     watch.elsewhere = WITHOUT_MEDIA[sub(s, first, last)]
   end
   local name = name_at(s, first, last, reader.escaped)
+  watch.name = name
+  local free = is_free(watch, name, depth)
   if name == CACHE_CONTROL then
     watch.cache_control = true
-  elseif not name or watch.elsewhere then
+  elseif not name or watch.elsewhere or free then
     return nil
   elseif source and inside_part and SOURCE_MEMBERS[name] then
     return on_source_member(watch, source, name)
@@ -157,7 +175,12 @@ local function on_source_string(watch, s, first, last)
   end
 end
 
-local function is_perceived(s, first)
+-- Only as base64: what is written out can be read. Under file_data there are documents.
+local function is_perceived(watch, s, first)
+  local head = sub(s, first, first + 99)
+  if watch.name == "file_data" or not find(head, ";base64,", 1, true) then
+    return false
+  end
   -- PHP escapes the slash.
   return PERCEIVED[sub(s, first, first + 10)]
     or sub(s, first + 10, first + 11) == "\\/" and PERCEIVED[sub(s, first, first + 9) .. "/"]
@@ -166,7 +189,7 @@ end
 local function on_marked_string(watch, s, first, last)
   if watch.member_of then
     on_source_string(watch, s, first, last)
-  elseif is_perceived(s, first) then
+  elseif is_perceived(watch, s, first) then
     watch.bytes = watch.bytes + last - first + 1
   end
 end

@@ -118,6 +118,8 @@ local function conclude(handle, bytes, call)
     record.reported(handle, completed(reported, call))
     record.save(handle, {usage_source = "reported"})
   end
+  local told = call.endpoint:find("^responses") == nil and bytes:find('"error"', 1, true) and call.failure(bytes)
+  if told then return told end -- some providers say 200 to what failed
   return answer and shown.answer(bytes, answer, call.endpoint, call.show) or bytes
 end
 

@@ -38,10 +38,14 @@ local function hide_keys(headers, name)
   if shown ~= sent then headers:replace(name, shown) end
 end
 
+-- In another charset a provider would read another body than the one that is read here.
 local function is_json(content_type)
   local text = (content_type or ""):lower()
+  local parameters = text:match("^%s*application/json%s*(.*)$")
   -- Two headers are one with a comma.
-  return text:find("^%s*application/json%s*%f[;%z]") and not text:find(",", 1, true)
+  if not parameters or text:find(",", 1, true) then return false end
+  return parameters == "" or parameters:find('^;%s*charset%s*=%s*"?utf%-8"?%s*;?%s*$')
+    or parameters:sub(1, 1) == ";" and not parameters:find("charset", 1, true)
 end
 
 local function refuse(handle, code, message)
@@ -96,7 +100,7 @@ local READERS = {}
 
 function READERS.json(handle, endpoint)
   if not is_json(handle:headers():get("content-type")) then
-    return nil, "invalid_body", "Send the body as content-type: application/json."
+    return nil, "invalid_body", "Send the body as content-type: application/json, in UTF-8."
   end
   local bytes = read_body(handle)
   if not bytes then return nil, "invalid_body", "The request has no body." end

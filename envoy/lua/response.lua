@@ -33,7 +33,7 @@ local function read(handle)
   end
   headings.keep_allowed(headers)
   failure.name_request(handle)
-  local ok = tonumber(status) < 400
+  local ok = tonumber(status) < 300 -- a redirect would tell whose address it is
   headers:replace("x-tollhouse-decision", ok and "allowed" or "provider_error")
   if not ok then
     record.nothing(handle) -- providers do not bill their errors

@@ -29,6 +29,7 @@ local function rules_for(granted, asked, request)
   return {
     model = asked["model"],
     include_usage = counts_stream and request["stream"] == "true" and asked["stream_usage"] == "requested",
+    drop_stream_options = counts_stream and asked["stream_usage"] == "always",
     max_output_tokens = caps and asked["max_output_tokens"] or nil,
     default_max_output_tokens = caps and asked["default_max_output_tokens"] or nil,
     max_tokens_field = MAX_TOKENS_FIELD[endpoint] or asked["max_tokens_field"],

@@ -4,6 +4,8 @@
 --
 -- rules:
 --   model                       the provider's name for the model
+--   drop_stream_options         bool: the provider reports the usage of streams unasked, and may refuse
+--                               to be asked
 --   include_usage               bool: make the provider report usage at the end of the stream
 --   max_output_tokens           tokens, or nil: what is larger is lowered to it
 --   default_max_output_tokens   tokens, or nil: used when the client set no cap and there is none
@@ -182,7 +184,60 @@ local function rewrite_form(plan, model)
   end
 end
 
+-- What a provider would refuse of what the gateway governs anyway.
+
+local function back_over_space(s, p)
+  while find(s, "^[ \t\r\n]", p) do
+    p = p - 1
+  end
+  return p
+end
+
+-- The place of the opening quote of a governed name, which is spelled without escapes.
+local function name_start(plan, name)
+  local s = plan.s
+  local colon = back_over_space(s, plan.spans[name][1] - 1)
+  local last = back_over_space(s, colon - 1)
+  local first = last - #name - 1
+  if sub(s, first, last) ~= '"' .. name .. '"' then
+    error("the name of a governed member is not where it belongs")
+  end
+  return first, last
+end
+
+-- Takes a member out, with the comma before or after it: `model` is always another one.
+local function remove(plan, name)
+  local s, last = plan.s, plan.spans[name][2]
+  local first = name_start(plan, name)
+  local before = back_over_space(s, first - 1)
+  if sub(s, before, before) == "," then
+    first = before
+  else
+    last = find(s, ",", last + 1, true)
+  end
+  insert(plan.edits, { first = first, last = last, text = "" })
+  plan.spans[name] = nil
+end
+
+-- Some providers that know only `max_tokens` refuse whatever else they do not know (Mistral, 422).
+local function speak_older_dialect(plan, rules)
+  if rules.max_tokens_field == "max_tokens" and plan.spans.max_completion_tokens then
+    if plan.spans.max_tokens then
+      remove(plan, "max_completion_tokens")
+    else
+      local first, last = name_start(plan, "max_completion_tokens")
+      insert(plan.edits, { first = first, last = last, text = '"max_tokens"' })
+      plan.spans.max_tokens, plan.spans.max_completion_tokens = plan.spans.max_completion_tokens, nil
+    end
+  end
+  if rules.drop_stream_options and plan.spans.stream_options then
+    remove(plan, "stream_options")
+    plan.spans[INCLUDE_USAGE] = nil
+  end
+end
+
 local function rewrite_json(plan, rules)
+  speak_older_dialect(plan, rules)
   check_string(plan.s, plan.spans.model)
   if rules.include_usage then
     force_usage(plan)
@@ -193,10 +248,18 @@ local function rewrite_json(plan, rules)
   replace(plan, "model", json.encode_string(rules.model) .. concat(plan.injected))
 end
 
+local function copied(spans)
+  local copy = {}
+  for name, span in pairs(spans) do
+    copy[name] = span
+  end
+  return copy
+end
+
 -- The rewritten body. Raises when the spans do not fit it: nothing may be sent then.
 function M.rewrite(s, spans, rules)
   check_spans(s, spans)
-  local plan = { s = s, spans = spans, edits = {}, injected = {} }
+  local plan = { s = s, spans = copied(spans), edits = {}, injected = {} }
   if sub(s, 1, 2) == "--" then -- a form begins with its boundary; no JSON begins so
     rewrite_form(plan, rules.model)
   else

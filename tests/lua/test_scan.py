@@ -317,6 +317,11 @@ def test_media_parts_are_counted_by_their_keys_at_any_depth_in_any_spelling() ->
     assert scan(body)["media_parts"] == 7
 
 
+def test_what_is_written_out_in_a_data_url_can_be_read_and_is_text() -> None:
+    body = with_member('"messages":[{"image_url":"data:image/lorem ipsum dolor sit amet"}]')
+    assert scan(body)["text_bytes"] == len(body)
+
+
 @pytest.mark.parametrize(
     "part",
     [
@@ -358,7 +363,7 @@ def test_media_names_as_values_and_longer_names_are_no_media() -> None:
         '{"image_url":"%s"}',
         '{"image_url":{"url":"%s"}}',
         '{"image_url": {"detail": "low", "x": {"y": [1]}, "url": "%s"} }',
-        '{"file":{"filename":"a.pdf","file_data":"%s"}}',
+        '{"type":"tool_use","input":{"a":1}},{"image_url":{"url":"%s"}}',
     ],
 )
 def test_the_bytes_of_a_data_url_in_a_media_part_are_not_text(part: str) -> None:
@@ -372,6 +377,11 @@ def test_the_bytes_of_a_data_url_in_a_media_part_are_not_text(part: str) -> None
     [
         '"messages":[{"role":"user","content":"%s"}]',
         '"input":["%s"]',
+        '"messages":[{"content":[{"file":{"filename":"a.pdf","file_data":"%s"}}]}]',
+        '"messages":[{"content":[{"type":"tool_use","input":{"image":"%s"}}]}]',
+        '"messages":[{"content":[{"type":"tool_use","input":{"a":[{"b":{"image_url":"%s"}}]}}]}]',
+        '"input":[{"type":"local_shell_call","action":{"env":{"image":"%s"}}}]',
+        '"input":[{"\\u0061ction":{"video":"%s"}}]',
         '"messages":[{"content":[{"image_url":["%s"]}]}]',
         '"messages":[{"content":[{"image_url":{"x":{"url":"%s"}}}]}]',
         '"messages":[{"content":[{"image_url":"http://x","text":"%s"}]}]',

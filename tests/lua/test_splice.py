@@ -2,7 +2,7 @@
 
 import json
 import re
-from itertools import pairwise
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -117,7 +117,6 @@ def test_a_null_in_another_field_does_not_stand_in_for_the_providers_own() -> No
     [
         ("max_completion_tokens", "max_output_tokens"),
         ("max_tokens", "max_output_tokens"),
-        ("max_tokens", "max_completion_tokens"),
     ],
 )
 def test_a_cap_in_a_field_that_the_provider_may_ignore_is_repeated_in_its_own(
@@ -126,6 +125,35 @@ def test_a_cap_in_a_field_that_the_provider_may_ignore_is_repeated_in_its_own(
     for rules in (CLAMP, DEFAULT):
         body = rewrite(f'{{"model":"m","{sent}":7}}', rules | {"max_tokens_field": field})
         assert body == f'{{"model":"X","{field}":7,"{sent}":7}}'
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ('"max_completion_tokens":7', '{"model":"X","max_tokens":7}'),
+        ('"max_completion_tokens" : 700', '{"model":"X","max_tokens" : 100}'),
+        ('"max_tokens":7, "max_completion_tokens":9', '{"model":"X","max_tokens":7}'),
+        ('"max_completion_tokens":null', '{"model":"X","max_tokens":100}'),
+    ],
+)
+def test_a_provider_that_knows_max_tokens_alone_is_told_no_other_name(
+    sent: str, expected: str
+) -> None:
+    rules = CLAMP | {"max_tokens_field": "max_tokens"}
+    assert rewrite('{"model":"m",' + sent + "}", rules) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"stream_options":{"include_usage":true},"model":"m"}', '{"model":"X"}'),
+        ('{ "stream_options" : null , "model":"m"}', '{  "model":"X"}'),
+        ('{"model":"m" , "stream_options":{"a":1}}', '{"model":"X" }'),
+        ('{"model":"m","stream_options":{},"n":1}', '{"model":"X","n":1}'),
+    ],
+)
+def test_a_provider_that_reports_unasked_is_not_asked(body: str, expected: str) -> None:
+    assert rewrite(body, PLAIN | {"drop_stream_options": True}) == expected
 
 
 def test_large_limits_are_written_as_integers() -> None:
@@ -213,7 +241,19 @@ def capped(body: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
+def spoken_older(body: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
+    """Without what a provider would refuse that knows the older names alone, or reports unasked."""
+    body = dict(body)
+    if rules["max_tokens_field"] == "max_tokens" and "max_completion_tokens" in body:
+        body.setdefault("max_tokens", body.pop("max_completion_tokens"))
+        body.pop("max_completion_tokens", None)
+    if rules["drop_stream_options"]:
+        body.pop("stream_options", None)
+    return body
+
+
 def expected_of(body: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
+    body = spoken_older(body, rules)
     changes: dict[str, Any] = {"model": rules["model"]} | capped(body, rules)
     if rules["include_usage"]:
         changes["stream_options"] = (body.get("stream_options") or {}) | {"include_usage": True}
@@ -221,9 +261,19 @@ def expected_of(body: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
     return defaults | body | changes
 
 
+def member_place(body: bytes, name: str, span: list[int]) -> tuple[int, int]:
+    """Where a whole member is, with the commas and spaces around it."""
+    before = body[: body.rindex(f'"{name}"'.encode(), 0, span[0])].rstrip(b", \n")
+    rest = body[span[1] :]
+    return len(before) + 1, span[1] + len(rest) - len(rest.lstrip(b", \n")) + 1
+
+
 def fixed_parts(body: bytes, spans: dict[str, list[int]]) -> list[bytes]:
     """What lies around every place where an edit is allowed."""
     places = [(1, 1)]
+    for name in ("max_completion_tokens", "stream_options"):
+        if name in spans:
+            places.append(member_place(body, name, spans[name]))
     for name in ("model", *CAPS, "stream_options.include_usage"):
         if name in spans:
             places.append((spans[name][0], spans[name][1] + 1))
@@ -234,7 +284,9 @@ def fixed_parts(body: bytes, spans: dict[str, list[int]]) -> list[bytes]:
         places.append((start, start if is_object else options[1] + 1))
     places.append((len(body) + 1, len(body) + 1))
     places.sort()
-    return [body[after - 1 : start - 1] for (_, after), (start, _) in pairwise(places)]
+    ends = accumulate((end for _, end in places), max)
+    starts = [start for start, _ in places[1:]]
+    return [body[end - 1 : start - 1] for end, start in zip(ends, starts, strict=False)]
 
 
 cap_values = st.none() | st.integers(1, 200)
@@ -266,6 +318,7 @@ rule_sets = st.fixed_dictionaries(
     {
         "model": st.text(),
         "include_usage": st.booleans(),
+        "drop_stream_options": st.booleans(),
         "max_output_tokens": st.none() | st.integers(1, 300),
         "default_max_output_tokens": st.none() | st.integers(1, 300),
         "max_tokens_field": st.sampled_from(["max_tokens", "max_completion_tokens"]),
@@ -287,6 +340,7 @@ def test_only_what_the_rules_say_changes_in_meaning_and_in_bytes(
     ascii_only: bool,
     indent: int | None,
 ) -> None:
+    rules["include_usage"] &= not rules["drop_stream_options"]
     names = list(members)
     random.shuffle(names)
     body = {name: members[name] for name in names}
