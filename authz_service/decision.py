@@ -30,16 +30,21 @@ REPLACED = "before it was rotated"
 
 def decide(snapshot: Snapshot, call: Call, now: float) -> Decision:
     """The decision on one call; `now` is seconds since the epoch."""
+    found = known(snapshot, call)
+    if isinstance(found, Refused):
+        return found
+    return decide_with(snapshot, found, keys.sha256_hex(call.api_key or ""), call, now)
+
+
+def known(snapshot: Snapshot, call: Call) -> Key | Refused:
+    """Whose key this is, whatever it may do."""
     if not call.api_key:
         return Refused(
             "invalid_api_key",
             "No key was sent. Send your Tollhouse key as 'Authorization: Bearer KEY'.",
         )
-    sha256 = keys.sha256_hex(call.api_key)
-    key = snapshot.keys_by_hash.get(sha256)
-    if key is None:
-        return Refused("invalid_api_key", _unknown_key(call.api_key))
-    return decide_with(snapshot, key, sha256, call, now)
+    key = snapshot.keys_by_hash.get(keys.sha256_hex(call.api_key))
+    return key or Refused("invalid_api_key", _unknown_key(call.api_key))
 
 
 def decide_with(snapshot: Snapshot, key: Key, sha256: str, call: Call, now: float) -> Decision:

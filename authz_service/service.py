@@ -8,13 +8,14 @@ from collections.abc import Callable
 import grpc
 from envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 
-from authz_service.decision import decide
+from authz_service.decision import decide, known
 from authz_service.metrics import Metrics
-from authz_service.transport import Answers, call_from
-from authz_service.verdicts import Decision, Granted, Listed, Refused
+from authz_service.transport import Answers, call_from, passed
+from authz_service.verdicts import Call, Decision, Granted, Listed, Refused
 from tollhouse.decisions import ALLOWED
 from tollhouse.policy.compiled import Snapshot
 
+_PASSED = passed()
 _SERVICE = "envoy.service.auth.v3.Authorization"
 
 
@@ -36,7 +37,9 @@ class AuthzService:
         """One decision; the answer is already serialized."""
         started = time.perf_counter()
         snapshot, answers = self._state
-        decision = decide(snapshot, call_from(request), self._clock())
+        decision = _decided(snapshot, call_from(request), self._clock())
+        if decision is None:
+            return _PASSED
         answer = answers.serialize(decision)
         self._count(decision)
         self._metrics.seconds.observe(time.perf_counter() - started)
@@ -58,6 +61,14 @@ class AuthzService:
         self._metrics.decisions.labels(code, team, _alias(decision)).inc()
         if isinstance(decision, Granted) and decision.key.would_deny(decision.alias.name):
             self._metrics.would_deny.labels(team, decision.alias.name).inc()
+
+
+def _decided(snapshot: Snapshot, call: Call, now: float) -> Decision | None:
+    """None where there is nothing to decide yet: the key is known, its body may be read."""
+    if not call.is_known_only:
+        return decide(snapshot, call, now)
+    found = known(snapshot, call)
+    return found if isinstance(found, Refused) else None
 
 
 def _alias(decision: Decision) -> str:

@@ -48,6 +48,7 @@ def call_from(request: CheckRequest) -> Call:
         response_id=_stated(facts, "response_id") or _stated(facts, "previous_response_id"),
         # request.lua names an endpoint ("none" included) on every request that it reads.
         is_read=endpoint is not None,
+        is_known_only=contract.LARGE in metadata,
     )
 
 
@@ -100,6 +101,13 @@ class Answers:
         found = self._candidates(which)
         order = in_order(found, self._draw) if len(found) > 1 else (0,)
         return self._granted(which, order, granted.is_previous, granted.bind)
+
+
+def passed() -> bytes:
+    """The CheckResponse that lets a body be read; the decision comes after it."""
+    response = CheckResponse()
+    response.status.code = OK
+    return bytes(response.SerializeToString())
 
 
 class _Which(NamedTuple):

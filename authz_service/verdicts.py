@@ -16,6 +16,7 @@ class Call:
     `unbounded` the parameter that request.lua tells of, which may be one that names other models.
     `response_id` is the stored response that the path names, or that the body continues
     (`previous_response_id`). `is_read`: request.lua saw this request at all.
+    `is_known_only`: its body is held back until the key is known, and nothing else is asked.
     """
 
     method: str
@@ -27,6 +28,7 @@ class Call:
     unbounded: str | None = None
     response_id: str | None = None
     is_read: bool = True
+    is_known_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

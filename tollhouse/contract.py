@@ -2,6 +2,7 @@
 
 One reading of a request travels as Envoy dynamic metadata:
 
+- `tollhouse.large`, written by `envoy/lua/large.lua`: the body may be large, is the key known?
 - `tollhouse.request`, written by `envoy/lua/request.lua`: what the body asks for;
 - `envoy.filters.http.ext_authz`, written by authz_service: who asks, and what they were granted;
 - `envoy.filters.http.ratelimit`, written by ratelimit_service: the reservation;
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from typing import Final
 
+LARGE: Final = "tollhouse.large"
 REQUEST: Final = "tollhouse.request"
 GRANT: Final = "envoy.filters.http.ext_authz"
 RESERVATION: Final = "envoy.filters.http.ratelimit"

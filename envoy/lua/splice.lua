@@ -205,25 +205,32 @@ local function name_start(plan, name)
   return first, last
 end
 
--- Takes a member out, with the comma before or after it: `model` is always another one.
-local function remove(plan, name)
-  local s, last = plan.s, plan.spans[name][2]
-  local first = name_start(plan, name)
-  local before = back_over_space(s, first - 1)
-  if sub(s, before, before) == "," then
-    first = before
-  else
-    last = find(s, ",", last + 1, true)
+-- Takes members out, from left to right, each with the comma before it, or after it where that one is
+-- gone or there is none: `model` always stays.
+local function remove(plan, names)
+  local s, gone = plan.s, 0
+  sort(names, function(a, b)
+    return plan.spans[a][1] < plan.spans[b][1]
+  end)
+  for _, name in ipairs(names) do
+    local first, last = name_start(plan, name), plan.spans[name][2]
+    local before = back_over_space(s, first - 1)
+    if sub(s, before, before) == "," and before > gone then
+      first = before
+    else
+      last = find(s, ",", last + 1, true)
+    end
+    insert(plan.edits, { first = first, last = last, text = "" })
+    gone, plan.spans[name] = last, nil
   end
-  insert(plan.edits, { first = first, last = last, text = "" })
-  plan.spans[name] = nil
 end
 
 -- Some providers that know only `max_tokens` refuse whatever else they do not know (Mistral, 422).
 local function speak_older_dialect(plan, rules)
+  local unwanted = {}
   if rules.max_tokens_field == "max_tokens" and plan.spans.max_completion_tokens then
     if plan.spans.max_tokens then
-      remove(plan, "max_completion_tokens")
+      insert(unwanted, "max_completion_tokens")
     else
       local first, last = name_start(plan, "max_completion_tokens")
       insert(plan.edits, { first = first, last = last, text = '"max_tokens"' })
@@ -231,9 +238,10 @@ local function speak_older_dialect(plan, rules)
     end
   end
   if rules.drop_stream_options and plan.spans.stream_options then
-    remove(plan, "stream_options")
+    insert(unwanted, "stream_options")
     plan.spans[INCLUDE_USAGE] = nil
   end
+  remove(plan, unwanted)
 end
 
 local function rewrite_json(plan, rules)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import h2.connection
 import h2.events
@@ -299,3 +301,30 @@ def early_answer(gateway: Gateway, size: int) -> bytes:
             for event in protocol.receive_data(link.recv(65536)) if not room else ():
                 if isinstance(event, h2.events.ResponseReceived):
                     return dict(event.headers)[b":status"]
+
+
+def test_a_strangers_large_body_is_refused_before_it_has_come(gateway: Gateway) -> None:
+    address = urlsplit(gateway.endpoint)
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        "authorization: Bearer {}\r\ncontent-length: 1000000\r\n\r\n{{"
+    )
+    with socket.create_connection((address.hostname or "", address.port or 0), 10) as stranger:
+        stranger.sendall(head.format("nobody's").encode())  # and not a byte more
+        answer = stranger.recv(65536).decode()
+    assert answer.startswith("HTTP/1.1 401 ")
+    assert '"invalid_api_key"' in answer or '"code": "invalid_api_key"' in answer
+    [request_id] = re.findall(r"x-request-id: (\S+)", answer)
+    line = gateway.log_line(request_id)
+    assert (line["decision"], line.get("key_id")) == ("invalid_api_key", None)
+    assert line["reason"].startswith("This key is not known here")
+
+
+def test_a_large_body_of_a_known_key_passes_and_is_decided_once(gateway: Gateway) -> None:
+    def decided() -> float:
+        return gateway.metric("authz_service", "tollhouse_authz_decisions_total")
+
+    before = decided()
+    message = {"role": "user", "content": "x" * 200_000}
+    assert gateway.chat("app", messages=[message]).status_code == 200
+    assert decided() == before + 1

@@ -26,7 +26,13 @@ from tollhouse.rendering import Address, EnvoySettings, render
 
 ROOT = EXAMPLE_POLICIES.parent
 EXAMPLE = ROOT / "envoy" / "example"
-PROVIDERS = ("anthropic", "internal", "mistral", "openai")
+PROVIDERS = {
+    "anthropic": "ANTHROPIC_API_KEY",
+    "anthropic_openai": "ANTHROPIC_API_KEY",
+    "internal": "INTERNAL_API_KEY",
+    "mistral": "MISTRAL_API_KEY",
+    "openai": "OPENAI_API_KEY",
+}
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -50,11 +56,9 @@ def test_the_example_is_current(tmp_path: Path) -> None:
 
 
 def test_the_example_names_the_place_of_every_secret_and_holds_none() -> None:
-    for name in PROVIDERS:
+    for name, variable in PROVIDERS.items():
         [secret] = json.loads((EXAMPLE / f"secrets/{name}.json").read_text())["resources"]
-        assert secret["generic_secret"] == {
-            "secret": {"environment_variable": f"{name.upper()}_API_KEY"}
-        }
+        assert secret["generic_secret"] == {"secret": {"environment_variable": variable}}
 
 
 def runnable(folder: Path) -> Path:
@@ -83,7 +87,7 @@ def runnable(folder: Path) -> Path:
 async def envoy_on(folder: Path) -> AsyncIterator[envoy.Admin]:
     children = Children(folder / "logs")
     address = folder / "admin-address"
-    secrets = {f"{name.upper()}_API_KEY": "sk-of-the-test" for name in PROVIDERS}
+    secrets = dict.fromkeys(PROVIDERS.values(), "sk-of-the-test")
     try:
         child = await children.start(
             "envoy",
@@ -146,7 +150,7 @@ async def test_a_provider_that_leaves_is_no_error_to_an_envoy_that_runs(tmp_path
     render(snapshot, settings, folder)
     async with envoy_on(folder) as admin:
         fewer = {name: one for name, one in snapshot.providers.items() if name != "mistral"}
-        render(dataclasses.replace(snapshot, providers=fewer), settings, folder)
+        render(dataclasses.replace(snapshot, providers=fewer, aliases={}), settings, folder)
         assert not (folder / "secrets/mistral.json").exists()
         await removed(admin)
         assert set((await updates(admin, "rejected")).values()) == {0}
