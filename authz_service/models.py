@@ -30,8 +30,12 @@ _KEPT = (
     "it is. Leave it out, and send the content itself, or continue by `previous_response_id`."
 )
 UNCHECKABLE = {
+    "api_base": _OTHER_MODEL,
+    "content_policy_fallbacks": _OTHER_MODEL,
+    "context_window_fallbacks": _OTHER_MODEL,
     "fallbacks": _OTHER_MODEL,
     "models": _OTHER_MODEL,
+    "user_config": _OTHER_MODEL,
     "container": _KEPT,
     "conversation": _KEPT,
     "item_reference": _KEPT,
@@ -76,6 +80,8 @@ def _check_unchecked(snapshot: Snapshot, key: Key, call: Call) -> Granted | Refu
     serving = [alias for alias in _callable(snapshot, key) if alias.serves(endpoint)]
     if not serving:
         return closed(key, call)
+    if call.model not in (None, *(alias.name for alias in serving)):
+        return closed(key, call)  # a tool asks about an alias that does not serve this
     if len(serving) > 1:
         names = ", ".join(alias.name for alias in serving)
         return Refused(

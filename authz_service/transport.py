@@ -22,7 +22,7 @@ from authz_service.stored import tag_of
 from authz_service.verdicts import Call, Decision, Granted, Listed, Refused
 from tollhouse import contract
 from tollhouse.decisions import ALLOWED, CODES, error_body
-from tollhouse.endpoints import KNOWN
+from tollhouse.endpoints import KNOWN, UNCHECKED
 from tollhouse.policy.compiled import Alias, Key, Snapshot
 from tollhouse.policy.ordering import patience_of
 
@@ -42,7 +42,7 @@ def call_from(request: CheckRequest) -> Call:
         path=http.path.partition("?")[0],
         api_key=_api_key(http.headers),
         endpoint=endpoint if endpoint in KNOWN else None,
-        model=_text(facts, "model"),
+        model=_stated(facts, "model") if endpoint in UNCHECKED else _text(facts, "model"),
         body_error=(error, _text(facts, "error_message") or "") if error else None,
         unbounded=_text(facts, "unbounded"),
         response_id=_stated(facts, "response_id") or _stated(facts, "previous_response_id"),

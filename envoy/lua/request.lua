@@ -27,9 +27,13 @@ local function hidden(prefix, rest)
   return prefix .. (#prefix + #rest < SHORTEST_KEY and rest or "…")
 end
 
--- People paste a key where a path or a name belongs. Ours begin with tlh_ or tlm_, providers' with sk-.
+-- People paste a key where a path or a name belongs. Ours begin with tlh_ or tlm_; OpenAI's and Anthropic's with
+-- sk-, Groq's gsk_, xAI's xai-, Google's AIza, AWS's AKIA, GitHub's ghp_, gho_ or ghs_.
 local function without_keys(text)
-  return (text:gsub("(tl[hm]_)([%w_-]+)", hidden):gsub("%f[%w](sk%-)([%w_-]+)", hidden))
+  return (text:gsub("(tl[hm]_)([%w_-]+)", hidden):gsub("%f[%w](sk%-)([%w_-]+)", hidden)
+    :gsub("%f[%w](gsk_)([%w_-]+)", hidden):gsub("%f[%w](xai%-)([%w_-]+)", hidden)
+    :gsub("%f[%w](AIza)([%w_-]+)", hidden):gsub("%f[%w](AKIA)([%w_-]+)", hidden)
+    :gsub("%f[%w](gh[pos]_)([%w_-]+)", hidden))
 end
 
 local function hide_keys(headers, name)

@@ -13,7 +13,14 @@ local QUOTE, ZERO, FALSE, NULL = 34, 48, 102, 110
 
 -- By these a provider may answer with another model. Whatever is in M.OTHER_MODELS or M.KEPT, or is an
 -- item_reference, is told before all others: authz_service refuses it whatever the budget.
-M.OTHER_MODELS = { "fallbacks", "models" }
+M.OTHER_MODELS = {
+  "fallbacks",
+  "models",
+  "api_base",
+  "content_policy_fallbacks",
+  "context_window_fallbacks",
+  "user_config",
+}
 
 -- These name what a provider keeps in the account that all keys share, and nothing says whose it is.
 M.KEPT = {
@@ -25,15 +32,22 @@ M.KEPT = {
 M.PARAMETERS = {
   "fallbacks", -- gateways such as LiteLLM: another model
   "models", -- OpenRouter: another model
+  "api_base", -- LiteLLM: another provider
+  "content_policy_fallbacks", -- LiteLLM: another model
+  "context_window_fallbacks", -- LiteLLM: another model
+  "user_config", -- LiteLLM: other models
   "audio", -- OpenAI: spoken output
   "best_of", -- OpenAI, vLLM: choices that are made and not returned
   "cached_content", -- Gemini: a prompt kept by the provider
   "chat_template", -- vLLM: a program that writes the prompt
+  "chat_template_kwargs", -- vLLM: what that program is given
   "data_sources", -- Azure: text is searched and added to the prompt
   "deferred", -- xAI: the answer is fetched by another call, and reports its usage there
   "enable_search", -- Qwen: billed by the search
   "extra_body", -- Gemini: holds cached_content
   "mm_processor_kwargs", -- vLLM: how many tokens a picture makes
+  "preset", -- OpenRouter: a prompt and parameters that it keeps
+  "safety_model", -- Together: a second model
   "plugins", -- OpenRouter: billed by the search or the page
   "provider", -- OpenRouter: which host answers, each at its own price
   "search_parameters", -- xAI: billed by the source

@@ -15,15 +15,22 @@ LUA = Modules()  # for Hypothesis, which would have to rebuild a fixture for eve
 UNBOUNDED = [
     "fallbacks",
     "models",
+    "api_base",
+    "content_policy_fallbacks",
+    "context_window_fallbacks",
+    "user_config",
     "audio",
     "best_of",
     "cached_content",
     "chat_template",
+    "chat_template_kwargs",
     "data_sources",
     "deferred",
     "enable_search",
     "extra_body",
     "mm_processor_kwargs",
+    "preset",
+    "safety_model",
     "plugins",
     "provider",
     "search_parameters",
@@ -40,7 +47,7 @@ OF_ENDPOINT = [
     "prompt_embeds",
     "speed",
 ]
-OTHER_MODELS = ("fallbacks", "models")
+OTHER_MODELS = tuple(UNBOUNDED[:6])
 CAPS = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
 
 GOVERNED = [

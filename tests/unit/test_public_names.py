@@ -29,6 +29,7 @@ LUA = {path.name: path.read_text() for path in sorted((ENVOY_DIR / "lua").glob("
 def test_the_names_that_dashboards_and_clients_build_on_stay() -> None:
     names = {name: value for name, value in vars(contract).items() if name.isupper()}
     assert names == {
+        "LARGE": "tollhouse.large",
         "REQUEST": "tollhouse.request",
         "GRANT": "envoy.filters.http.ext_authz",
         "RESERVATION": "envoy.filters.http.ratelimit",

@@ -15,10 +15,14 @@ from tollhouse.policy.tree import PolicyTree
 
 UNBOUNDED = frozenset(
     {
+        "api_base",
         "audio",
         "best_of",
         "cached_content",
         "chat_template",
+        "chat_template_kwargs",
+        "content_policy_fallbacks",
+        "context_window_fallbacks",
         "data_sources",
         "deferred",
         "enable_search",
@@ -27,8 +31,11 @@ UNBOUNDED = frozenset(
         "mm_processor_kwargs",
         "models",
         "plugins",
+        "preset",
         "provider",
+        "safety_model",
         "search_parameters",
+        "user_config",
         "web_search_options",
     }
 )

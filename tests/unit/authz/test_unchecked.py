@@ -32,11 +32,17 @@ def test_who_is_allowed_the_name_may_use_its_endpoints_by_any_method(
         assert decide(snapshot, call, NOW) == Granted(uploader, uploads, endpoint)
 
 
-def test_a_body_that_was_not_read_is_no_matter_there(snapshot: Snapshot) -> None:
+def test_no_body_is_read_there_and_a_tool_that_names_an_alias_is_told_of_that_one(
+    snapshot: Snapshot,
+) -> None:
     assert UPLOAD.model is None
-    granted = decide(snapshot, replace(UPLOAD, model="chat"), NOW)
-    assert isinstance(granted, Granted)
-    assert granted.alias.name == "uploads"
+    for model in (None, "uploads"):
+        granted = decide(snapshot, replace(UPLOAD, model=model), NOW)
+        assert isinstance(granted, Granted)
+        assert granted.alias.name == "uploads"
+    refused = decide(snapshot, replace(UPLOAD, model="chat"), NOW)
+    assert isinstance(refused, Refused)
+    assert refused.code == "endpoint_not_allowed"
 
 
 @pytest.mark.parametrize("name", ["star", "tagged", "grouped", "patterned", "caller"])
