@@ -11,6 +11,8 @@ from tollhouse.policy.editing.draft import Draft
 
 # Lists of names whose order says something.
 _ORDERED = ("fallbacks",)
+# A mapping that may be written as a number.
+_WHOLE = ("per_image",)
 
 
 def lay(
@@ -28,7 +30,7 @@ def lay(
 
 
 def _change(draft: Draft, file: str, path: Path, old: Any, new: Any) -> None:
-    if isinstance(old, dict) and isinstance(new, dict):
+    if isinstance(old, dict) and isinstance(new, dict) and path[-1] not in _WHOLE:
         lay(draft, file, path, old, new)
     elif path[-1] not in _ORDERED and _is_set(old) and _is_set(new):
         _lay_set(draft, file, path, old, new)

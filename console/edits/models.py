@@ -14,6 +14,7 @@ from console.edits.key_changes import merged_limits
 from console.edits.laying import lay
 from console.edits.paging import page
 from console.edits.policy import Policy
+from console.edits.prices import patched
 from console.edits.reader import PolicyReader
 from console.edits.using import require_unused_model
 from console.edits.views import model_view
@@ -127,7 +128,7 @@ def _changed(old: Data, asked: ModelCreate | ModelPatch) -> Data:
     if "limits" in said:
         new["limits"] = merged_limits(old.get("limits", {}), asked.limits)
     if "price" in said:
-        new["price"] = None if asked.price is None else full(asked.price.asked)
+        new["price"] = None if asked.price is None else patched(old.get("price"), asked.price)
     _require_behind(new)
     return full({name: new[name] for name in ModelFile.model_fields if name in new})
 
@@ -136,13 +137,15 @@ def _one_or_several(asked: ModelCreate | ModelPatch) -> Data:
     """What stands behind it goes, where the request says the other form of it."""
     if asked.deployments is not None:
         one = {} if asked.provider or asked.model else {"provider": None, "model": None}
-        return {**one, "deployments": [_deployment(each) for each in asked.deployments]}
+        behind = [_deployment(at, each) for at, each in enumerate(asked.deployments)]
+        return {**one, "deployments": behind}
     is_one = asked.provider is not None or asked.model is not None
     return {"deployments": None} if is_one else {}
 
 
-def _deployment(asked: DeploymentOf) -> Data:
-    price = None if asked.price is None else full(asked.price.asked)
+def _deployment(at: int, asked: DeploymentOf) -> Data:
+    place = ("deployments", at, "price")
+    price = None if asked.price is None else patched(None, asked.price, place)
     return full({**asked.asked, "price": price})
 
 

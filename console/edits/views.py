@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from console.edits import data
+from console.edits import data, prices
 from console.edits.policy import Policy, team_line
 from console.shapes.keys import KeyView
 from console.shapes.levels import EnvironmentView, ProjectView, TeamView
@@ -17,9 +17,11 @@ from tollhouse.keyring import moments
 from tollhouse.keyring.actions import BLOCKED_BY, REASON
 from tollhouse.money import Price, nano_to_usd
 from tollhouse.policy.compiled import Alias, Deployment, Key, Scope, Snapshot
+from tollhouse.policy.deployments import stated as deployments_of
 from tollhouse.policy.files import LimitsFile, RulesFile
 from tollhouse.policy.lifetimes import state_of
 from tollhouse.policy.limit_words import Stated, stated
+from tollhouse.policy.model_files import PriceFile
 from tollhouse.policy.team_files import AccessFile, KeyFile
 
 
@@ -105,7 +107,10 @@ def model_view(policy: Policy, alias: str, keys: int, warnings: Iterable[str] = 
         alias=alias,
         provider=compiled.first.provider,
         model=compiled.first.model,
-        deployments=[_deployment(each) for each in compiled.deployments],
+        deployments=[
+            _deployment(each, own.price)
+            for each, own in zip(compiled.deployments, deployments_of(file), strict=True)
+        ],
         fallbacks=list(compiled.fallbacks),
         fallback_after_seconds=file.fallback_after_seconds,
         description=file.description,
@@ -117,7 +122,9 @@ def model_view(policy: Policy, alias: str, keys: int, warnings: Iterable[str] = 
         max_tokens_for_tools=file.max_tokens_for_tools,
         max_input_tokens=file.max_input_tokens,
         price_per_million=_prices(compiled.price),
+        price=prices.in_force(compiled.price),
         price_source=compiled.first.price_source,
+        stated_price=prices.stated(file.price),
         tags=file.tags,
         groups=[
             name
@@ -131,14 +138,16 @@ def model_view(policy: Policy, alias: str, keys: int, warnings: Iterable[str] = 
     )
 
 
-def _deployment(each: Deployment) -> DeploymentView:
+def _deployment(each: Deployment, own: PriceFile | None) -> DeploymentView:
     return DeploymentView(
         provider=each.provider,
         model=each.model,
         weight=each.weight,
         order=each.order,
         price_per_million=_prices(each.price),
+        price=prices.in_force(each.price),
         price_source=each.price_source,
+        stated_price=prices.stated(own),
     )
 
 

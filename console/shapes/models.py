@@ -11,13 +11,13 @@ from console.shapes.base import (
     AliasName,
     Line,
     Name,
-    PriceUsd,
     Shape,
     Written,
     metadata_value,
     refuse,
 )
 from console.shapes.limits import Amount, Limits
+from console.shapes.prices import PriceOf
 from tollhouse.endpoints import Endpoint
 from tollhouse.policy import rules
 from tollhouse.policy.field_types import ParameterName, Tokens
@@ -67,20 +67,6 @@ def _distinct(values: list[str]) -> list[str]:
 Endpoints = Annotated[list[Endpoint], Field(min_length=1), AfterValidator(_distinct)]
 Tags = Annotated[list[Name], Field(max_length=100)]
 Defaults = Annotated[dict[ParameterName, Default], Field(max_length=64)]
-
-
-class PriceOf(Shape):
-    """USD, as it is written: per million tokens, or for each call. Other units are written in
-    models.yaml."""
-
-    input_per_million: PriceUsd | None = None
-    """Required, unless calls cost per_request alone."""
-    output_per_million: PriceUsd | None = None
-    """As input_per_million."""
-    cached_input_per_million: PriceUsd | None = None
-    """Default: what input costs."""
-    per_request: PriceUsd | None = None
-    """For each call."""
 
 
 class DeploymentOf(Shape):
@@ -162,7 +148,7 @@ class ModelPatch(Shape):
     max_tokens_for_tools: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     max_input_tokens: Tokens | None = None
     price: PriceOf | None = None
-    """Instead of that before; null: the public price list."""
+    """Merged: null removes a field; null for the whole: the public price list."""
     tags: Tags | None = None
 
 
@@ -182,7 +168,11 @@ class DeploymentView(Shape):
     weight: int
     order: int
     price_per_million: UnitPrices | None
+    price: PriceOf | None
+    """In force, all of it; a rate that is not there costs what its `Default` says."""
     price_source: Literal["policy", "genai-prices"] | None
+    stated_price: PriceOf | None
+    """As written for this deployment alone."""
 
 
 class ModelView(Written):
@@ -207,7 +197,12 @@ class ModelView(Written):
     max_input_tokens: int | None
     price_per_million: UnitPrices | None
     """Null: unknown; then it cannot be used where a spend limit applies."""
+    price: PriceOf | None
+    """In force, all of it; a rate that is not there costs what its `Default` says."""
     price_source: Literal["policy", "genai-prices"] | None
+    stated_price: PriceOf | None
+    """As written for the model, which a PATCH changes. Null: each deployment's own, or the public
+    price list."""
     tags: list[str]
     groups: list[str]
     """For group:NAME in lists of models."""
