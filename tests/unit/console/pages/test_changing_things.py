@@ -384,7 +384,8 @@ async def test_saving_a_model_keeps_what_the_form_does_not_show(
     await visitor.sign_in("platform")
     page = await visitor.page("/models/kept")
     assert _says(page, "request $0.50 each")
-    boxes = {each.attributes["value"]: each for each in page.all("input", name="endpoints")}
+    inputs = [each for each in page.all("input") if each.attributes.get("name") == "endpoints"]
+    boxes = {each.attributes["value"]: each for each in inputs}
     assert boxes.keys() == CHECKED | UNCHECKED
     ticked = {name for name, box in boxes.items() if "checked" in box.attributes}
     assert ticked == {"chat/completions"}
