@@ -35,7 +35,7 @@ def text_lines(found: Iterable[InForce], list_version: str) -> Iterator[str]:
     """For each deployment a line that says from where, and one for each rate."""
     for each in found:
         yield f"{each.alias}  {each.provider}/{each.model}  ({_source(each, list_version)})"
-        yield from _aligned(_rows(each.price.to_labels())) if each.price else ()
+        yield from _aligned(rows(each.price.to_labels())) if each.price else ()
 
 
 def _entry(each: InForce, list_version: str) -> dict[str, object]:
@@ -59,7 +59,7 @@ def _named(list_version: str) -> str:
     return f"genai-prices {list_version}"
 
 
-def _rows(labels: Labels, where: str = "") -> Iterator[Row]:
+def rows(labels: Labels, where: str = "") -> Iterator[Row]:
     """The rates of one level, then those of long inputs, tiers and pictures."""
     for name, value in labels.items():
         if isinstance(value, dict):
@@ -76,17 +76,17 @@ def _nested(name: str, within: Labels, where: str) -> Iterator[Row]:
         if not isinstance(value, dict):
             yield (f"{where}image, {key}", format_usd(usd_to_nano(value)), "each")
         elif name == "service_tiers":
-            yield from _rows(value, f"{where}{key}: ")
+            yield from rows(value, f"{where}{key}: ")
         else:
-            yield from _rows(value, f"{where}above {int(key):,} input tokens: ")
+            yield from rows(value, f"{where}above {int(key):,} input tokens: ")
 
 
 def _words(name: str) -> str:
     return name.removesuffix(_PER_MILLION).replace("_", " ")
 
 
-def _aligned(rows: Iterable[Row]) -> Iterator[str]:
-    rows = list(rows)
-    wide, dear = (max(len(row[column]) for row in rows) for column in (0, 1))
-    for what, usd, per in rows:
+def _aligned(found: Iterable[Row]) -> Iterator[str]:
+    told = list(found)
+    wide, dear = (max(len(row[column]) for row in told) for column in (0, 1))
+    for what, usd, per in told:
         yield f"  {what.ljust(wide)}  {usd.rjust(dear)}  {per}"

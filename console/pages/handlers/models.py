@@ -103,7 +103,8 @@ def _work(visit: Visit, alias: str, action: str) -> Callable[[], Any]:
                 message = "Type the model's name to delete it."
                 raise ManageError("invalid_request", message, param="confirm")
             return visit.services.models.delete(visit.actor, alias, etag)
-        asked = read_fields(ModelPatch, forms.model_fields(visit.form))
+        view = visit.services.models.get(visit.actor, alias)
+        asked = read_fields(ModelPatch, forms.model_patch(visit.form, view))
         return visit.services.models.patch(visit.actor, alias, asked, etag)
 
     return work
@@ -136,6 +137,9 @@ async def _page(
         status=refused.error.status if refused else 200,
         model=view,
         row=models.row(view, None),
+        rates=models.rates(visit.snapshot, alias),
+        checked=forms.CHECKED,
+        unchecked=forms.UNCHECKED,
         groups=scope_rows(seen, _link),
         spending=None if rows is None else teams.spending(known, rows, parts, span),
         callers=models.callers(visit.actor, visit.snapshot, alias),
@@ -162,6 +166,8 @@ def _form(visit: Visit, filled: forms.Filled, status: int = 200) -> Response:
         "Add a model",
         status=status,
         form=filled,
+        checked=forms.CHECKED,
+        unchecked=forms.UNCHECKED,
         providers=sorted(visit.snapshot.providers),
         limits=forms.LIMITS,
     )

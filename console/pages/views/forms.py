@@ -8,15 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from console.pages.views.labels import in_words
 from console.problems import ManageError
 from console.shapes.keys import KeyView
 from console.shapes.limits import Limits
 from console.shapes.models import ModelView
+from tollhouse.endpoints import Checked, Unchecked
 
 LIMITS: Final = tuple(name for name in Limits.model_fields if name != "budget_mode")
+PRICES: Final = ("input_per_million", "output_per_million", "cached_input_per_million")
+CHECKED: Final = get_args(Checked)
+UNCHECKED: Final = get_args(Unchecked)
 EXPIRES: Final = (
     ("", "Never"),
     ("7d", "In 7 days"),
@@ -174,13 +178,39 @@ def model_fields(posted: Posted) -> dict[str, Any]:
         "provider": text(posted, "provider"),
         "model": text(posted, "model"),
         "description": text(posted, "description"),
-        "endpoints": listed(posted, "endpoints") or None,
+        "endpoints": sorted(listed(posted, "endpoints")) or None,
         "max_output_tokens": whole(text(posted, "max_output_tokens")),
         "max_input_tokens": whole(text(posted, "max_input_tokens")),
         "tags": listed(posted, "tags"),
         "limits": limits(posted),
         "price": _price(posted),
     }
+
+
+def model_patch(posted: Posted, view: ModelView) -> dict[str, Any]:
+    """The fields of ModelPatch that differ from what the form was shown with: what it does not
+    show, and defaults that nobody touched, stay as they are written."""
+    shown, typed = model_fields(model_values(view)), model_fields(posted)
+    changed = _differing(shown, typed)
+    if "limits" in changed:
+        changed["limits"] = _differing(shown["limits"], typed["limits"])
+    if "price" in changed:
+        changed["price"] = _price_change(shown["price"] or {}, typed["price"], view)
+    return changed
+
+
+def _price_change(
+    shown: dict[str, Any], typed: dict[str, Any] | None, view: ModelView
+) -> dict[str, Any] | None:
+    """None, the public price list, only where nothing else is charged."""
+    stated = view.stated_price.asked if view.stated_price else {}
+    if typed is None and not stated.keys() - shown.keys():
+        return None
+    return _differing(shown, dict.fromkeys(shown) | (typed or {}))
+
+
+def _differing(shown: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in typed.items() if shown.get(name) != value}
 
 
 def model_create(posted: Posted) -> dict[str, Any]:
@@ -206,14 +236,8 @@ def model_values(view: ModelView) -> dict[str, list[str]]:
 
 
 def _price_values(view: ModelView) -> dict[str, list[str]]:
-    price = view.price_per_million
-    if price is None or view.price_source != "policy":
-        return {}
-    return {
-        "price.input_per_million": [_written(price.input)],
-        "price.output_per_million": [_written(price.output)],
-        "price.cached_input_per_million": [_written(price.cached_input)],
-    }
+    stated = view.stated_price
+    return {f"price.{name}": [_written(getattr(stated, name, None))] for name in PRICES}
 
 
 def token_create(posted: Posted) -> dict[str, Any]:
@@ -247,8 +271,7 @@ def _models(posted: Posted) -> list[str] | None:
 
 
 def _price(posted: Posted) -> dict[str, Any] | None:
-    names = ("input_per_million", "output_per_million", "cached_input_per_million")
-    found = said({name: money(text(posted, f"price.{name}")) for name in names})
+    found = said({name: money(text(posted, f"price.{name}")) for name in PRICES})
     return found or None
 
 

@@ -13,6 +13,8 @@ from console.pages.views import links, numbers
 from console.shapes.models import ModelView
 from tollhouse.money import usd_to_nano
 from tollhouse.policy.compiled import Snapshot
+from tollhouse.prices import words
+from tollhouse.prices.words import Row
 
 _SOURCES: Final = {
     "policy": "stated in the policy",
@@ -65,6 +67,27 @@ def row(view: ModelView, spent: int | None) -> ModelRow:
 
 def _price(amount: Decimal | int | None) -> str:
     return numbers.NOTHING if amount is None else numbers.per_million(usd_to_nano(amount))
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """All that a deployment is charged, and where that is from."""
+
+    name: str
+    source: str
+    rows: list[Row]
+
+
+def rates(snapshot: Snapshot, alias: str) -> list[Rates]:
+    """In the order of the file."""
+    return [
+        Rates(
+            f"{each.provider}: {each.model}",
+            _SOURCES[each.price_source],
+            list(words.rows(each.price.to_labels())) if each.price else [],
+        )
+        for each in snapshot.aliases[alias].deployments
+    ]
 
 
 def callers(actor: Actor, snapshot: Snapshot, alias: str) -> list[Caller]:

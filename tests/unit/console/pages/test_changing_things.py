@@ -16,6 +16,7 @@ from tests.support import console
 from tests.support.html import Element, parsed
 from tests.unit.console.pages.visitor import ROOT, Visitor, visiting
 from tollhouse import keys
+from tollhouse.endpoints import CHECKED, UNCHECKED
 
 _NEW = {"team": "web", "project": "site", "models": "all", "expires": "90d"}
 
@@ -371,3 +372,30 @@ async def test_mistakes_in_the_files_are_told_where_they_are_and_nothing_is_writ
 def _etag(page: Element, action: str) -> str:
     form = page.one("form", action=f"{ROOT}/keys/web-1/{action}")
     return form.one("input", name="etag").attributes["value"]
+
+
+async def test_saving_a_model_keeps_what_the_form_does_not_show(
+    visitor: Visitor, services: Services, policies: Path
+) -> None:
+    price = "{input_per_million: 2, output_per_million: 8, per_request: 0.5, per_image: 0.04}"
+    written = policies / "models.yaml"
+    kept = f"  kept: {{provider: openai, model: gpt-4o, max_tokens_for_tools: 9, price: {price}}}\n"
+    written.write_text(written.read_text() + kept)
+    await visitor.sign_in("platform")
+    page = await visitor.page("/models/kept")
+    assert _says(page, "request $0.50 each")
+    inputs = [each for each in page.all("input") if each.attributes.get("name") == "endpoints"]
+    boxes = {each.attributes["value"]: each for each in inputs}
+    assert boxes.keys() == CHECKED | UNCHECKED
+    ticked = {name for name, box in boxes.items() if "checked" in box.attributes}
+    assert ticked == {"chat/completions"}
+    form = {
+        "provider": "openai",
+        "model": "gpt-4o",
+        "endpoints": "chat/completions",
+        "price.input_per_million": "3",
+        "price.output_per_million": "8",
+    }
+    answer = await visitor.post("/models/kept", form)
+    assert answer.status_code == 303
+    assert kept.replace("input_per_million: 2", "input_per_million: 3") in written.read_text()
