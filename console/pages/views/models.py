@@ -13,8 +13,8 @@ from console.pages.views import links, numbers
 from console.shapes.models import ModelView
 from tollhouse.money import usd_to_nano
 from tollhouse.policy.compiled import Snapshot
-from tollhouse.prices import words
-from tollhouse.prices.words import Row
+from tollhouse.prices import rates as in_words
+from tollhouse.prices.rates import Row
 
 _SOURCES: Final = {
     "policy": "stated in the policy",
@@ -84,7 +84,7 @@ def rates(snapshot: Snapshot, alias: str) -> list[Rates]:
         Rates(
             f"{each.provider}: {each.model}",
             _SOURCES[each.price_source],
-            list(words.rows(each.price.to_labels())) if each.price else [],
+            list(in_words.rows(each.price.to_labels())) if each.price else [],
         )
         for each in snapshot.aliases[alias].deployments
     ]
