@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from console.edits.narrowing import Bound
 from console.edits.policy import Policy
@@ -43,15 +43,16 @@ def above_key(policy: Policy, team: str, project: str, env: str | None) -> list[
 
 
 def selected(selectors: Selectors, entries: Iterable[str], param: str) -> dict[str, frozenset[str]]:
-    """The aliases that each entry of a list stands for.
+    """The aliases that each entry of a list stands for; `param` is the list's name.
 
     Raises:
         ManageError: `invalid_request`, for one that stands for none, with what is near.
     """
+    find = selectors.allow if param.endswith("allowed_models") else selectors.select
     found: dict[str, frozenset[str]] = {}
     for index, entry in enumerate(entries):
         try:
-            found[entry] = selectors.select(entry)
+            found[entry] = find(entry)
         except UnknownSelector as error:
             raise ManageError("invalid_request", str(error), param=f"{param}.{index}") from None
     return found
@@ -98,11 +99,11 @@ def _rule(
     return ModelRule(
         level=level,
         name=name,
-        allowed=None if allowed is None else _all(policy, allowed),
-        denied=_all(policy, file.denied_models),
+        allowed=None if allowed is None else _all(policy.selectors.allow, allowed),
+        denied=_all(policy.selectors.select, file.denied_models),
         env=env,
     )
 
 
-def _all(policy: Policy, entries: Iterable[str]) -> frozenset[str]:
-    return frozenset[str]().union(*map(policy.selectors.select, entries))
+def _all(find: Callable[[str], frozenset[str]], entries: Iterable[str]) -> frozenset[str]:
+    return frozenset[str]().union(*map(find, entries))
