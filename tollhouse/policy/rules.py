@@ -49,6 +49,7 @@ _GOVERNED = frozenset(
     }
 )
 _LONGEST_LINE = 200
+_ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/messages", "/responses")
 
 
 def _refuse(message: str) -> NoReturn:
@@ -136,6 +137,8 @@ def base_url(value: str, info: ValidationInfo) -> str:
             "must begin with https://, or the provider's secret travels unencrypted"
             " (allow_plain_http: true accepts that)"
         )
+    if parts.path.rstrip("/").endswith(_ENDPOINTS):
+        _refuse("must end before the endpoint, with /v1 or the like: calls add /chat/completions")
     return value.rstrip("/")
 
 

@@ -294,6 +294,12 @@ VALUES = [
         "providers.yaml:4:15: 'base_url' must begin with https://, or the provider's secret"
         " travels unencrypted (allow_plain_http: true accepts that)",
     ),
+    Bad(
+        "providers",
+        provider(url="https://a.example/v1/chat/completions"),
+        "providers.yaml:4:15: 'base_url' must end before the endpoint, with /v1 or the like: calls"
+        " add /chat/completions",
+    ),
     *(
         Bad(
             "providers",

@@ -20,6 +20,7 @@ SCHEMAS = EXAMPLE_POLICIES / "schema"
 BEYOND = (
     "must be an IANA time zone",
     "must begin with https://",
+    "must end before the endpoint",
     "must be a URL",
     "JSON knows",
     "date",
