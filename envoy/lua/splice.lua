@@ -225,16 +225,27 @@ local function remove(plan, names)
   end
 end
 
+local function rename(plan, name, other)
+  local first, last = name_start(plan, name)
+  insert(plan.edits, { first = first, last = last, text = '"' .. other .. '"' })
+  plan.spans[other], plan.spans[name] = plan.spans[name], nil
+end
+
+-- What a member says; less than nothing where it is absent, and least where there is none.
+local function number_of(plan, name)
+  return tonumber(value_text(plan, name)) or plan.spans[name] and -1 or -2
+end
+
 -- Some providers that know only `max_tokens` refuse whatever else they do not know (Mistral, 422).
 local function speak_older_dialect(plan, rules)
-  local unwanted = {}
+  local unwanted, renamed = {}, false
   if rules.max_tokens_field == "max_tokens" and plan.spans.max_completion_tokens then
-    if plan.spans.max_tokens then
+    -- Of both the larger one stays, which is reserved for.
+    renamed = number_of(plan, "max_completion_tokens") > number_of(plan, "max_tokens")
+    if not renamed then
       insert(unwanted, "max_completion_tokens")
-    else
-      local first, last = name_start(plan, "max_completion_tokens")
-      insert(plan.edits, { first = first, last = last, text = '"max_tokens"' })
-      plan.spans.max_tokens, plan.spans.max_completion_tokens = plan.spans.max_completion_tokens, nil
+    elseif plan.spans.max_tokens then
+      insert(unwanted, "max_tokens")
     end
   end
   if rules.drop_stream_options and plan.spans.stream_options then
@@ -242,6 +253,9 @@ local function speak_older_dialect(plan, rules)
     plan.spans[INCLUDE_USAGE] = nil
   end
   remove(plan, unwanted)
+  if renamed then
+    rename(plan, "max_completion_tokens", "max_tokens")
+  end
 end
 
 local function rewrite_json(plan, rules)

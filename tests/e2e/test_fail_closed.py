@@ -94,7 +94,7 @@ BREAKS = {
         ("  local edits = self.failure and", "an event, before it is shown"),
     ],
     "usage.lua": [("  local own = object(s, reported(s, answer))", "usage")],
-    "record.lua": [("  local before = handle:streamInfo()", "record")],
+    "record.lua": [("  for total, parts in pairs(PARTS) do", "record")],
     "ids.lua": [('    local signed = raw .. "." .. tag', "ids")],
     "shown.lua": [("  sort(edits, by_place)", "shown")],
     "failure.lua": [

@@ -132,7 +132,9 @@ def test_a_cap_in_a_field_that_the_provider_may_ignore_is_repeated_in_its_own(
     [
         ('"max_completion_tokens":7', '{"model":"X","max_tokens":7}'),
         ('"max_completion_tokens" : 700', '{"model":"X","max_tokens" : 100}'),
-        ('"max_tokens":7, "max_completion_tokens":9', '{"model":"X","max_tokens":7}'),
+        ('"max_tokens":9, "max_completion_tokens":7', '{"model":"X","max_tokens":9}'),
+        ('"max_tokens":7, "max_completion_tokens":9', '{"model":"X", "max_tokens":9}'),
+        ('"max_tokens":null,"max_completion_tokens":9', '{"model":"X","max_tokens":9}'),
         ('"max_completion_tokens":null', '{"model":"X","max_tokens":100}'),
     ],
 )
@@ -245,8 +247,9 @@ def spoken_older(body: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
     """Without what a provider would refuse that knows the older names alone, or reports unasked."""
     body = dict(body)
     if rules["max_tokens_field"] == "max_tokens" and "max_completion_tokens" in body:
-        body.setdefault("max_tokens", body.pop("max_completion_tokens"))
-        body.pop("max_completion_tokens", None)
+        newer, older = body.pop("max_completion_tokens"), body.get("max_tokens")
+        if "max_tokens" not in body or (newer or -1) > (older or -1):
+            body["max_tokens"] = newer
     if rules["drop_stream_options"]:
         body.pop("stream_options", None)
     return body
@@ -271,7 +274,7 @@ def member_place(body: bytes, name: str, span: list[int]) -> tuple[int, int]:
 def fixed_parts(body: bytes, spans: dict[str, list[int]]) -> list[bytes]:
     """What lies around every place where an edit is allowed."""
     places = [(1, 1)]
-    for name in ("max_completion_tokens", "stream_options"):
+    for name in ("max_tokens", "max_completion_tokens", "stream_options"):
         if name in spans:
             places.append(member_place(body, name, spans[name]))
     for name in ("model", *CAPS, "stream_options.include_usage"):
