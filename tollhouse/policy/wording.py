@@ -122,7 +122,11 @@ def fields_of(annotation: Any, path: Path) -> list[str]:
     """The field names of the model at `path`, found by walking the annotations."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = annotation.model_fields
-        return fields_of(fields[str(path[0])].annotation, path[1:]) if path else list(fields)
+        if not path:
+            return list(fields)
+        # What is found inside of something that should not be there has no field.
+        field = fields.get(str(path[0]))
+        return fields_of(field.annotation, path[1:]) if field else []
     for argument in get_args(annotation):
         if isinstance(argument, type) and issubclass(argument, BaseModel):
             # A list or mapping of models holds them one step down; an optional model is a leaf.
