@@ -161,6 +161,7 @@ def test_a_provider_whose_secret_is_set_is_not_played(example: Gateway) -> None:
     assert hosts == {
         "provider.openai": "127.0.0.1",
         "provider.anthropic": "127.0.0.1",
+        "provider.anthropic_openai": "127.0.0.1",
         "provider.internal": "127.0.0.1",
         "provider.mistral": "api.mistral.ai",
     }
