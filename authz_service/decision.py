@@ -33,18 +33,20 @@ def decide(snapshot: Snapshot, call: Call, now: float) -> Decision:
     found = known(snapshot, call)
     if isinstance(found, Refused):
         return found
-    return decide_with(snapshot, found, keys.sha256_hex(call.api_key or ""), call, now)
+    key, sha256 = found
+    return decide_with(snapshot, key, sha256, call, now)
 
 
-def known(snapshot: Snapshot, call: Call) -> Key | Refused:
-    """Whose key this is, whatever it may do."""
+def known(snapshot: Snapshot, call: Call) -> tuple[Key, str] | Refused:
+    """Whose key this is, whatever it may do, and the SHA-256 that it came with."""
     if not call.api_key:
         return Refused(
             "invalid_api_key",
             "No key was sent. Send your Tollhouse key as 'Authorization: Bearer KEY'.",
         )
-    key = snapshot.keys_by_hash.get(keys.sha256_hex(call.api_key))
-    return key or Refused("invalid_api_key", _unknown_key(call.api_key))
+    sha256 = keys.sha256_hex(call.api_key)
+    key = snapshot.keys_by_hash.get(sha256)
+    return (key, sha256) if key else Refused("invalid_api_key", _unknown_key(call.api_key))
 
 
 def decide_with(snapshot: Snapshot, key: Key, sha256: str, call: Call, now: float) -> Decision:

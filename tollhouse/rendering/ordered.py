@@ -46,8 +46,8 @@ def _route(patience: Patience, timeout_seconds: int, never_asked: str) -> Json:
             "timeout": f"{timeout_seconds}s",
             "idle_timeout": f"{patience.idle:g}s",
             "retry_policy": {
-                # Nothing here is tried twice at one provider, and what one has been asked in vain
-                # may be billed by it: the policy that names a second one accepts that.
+                # No deployment is asked twice, and what one has been asked in vain may be billed:
+                # the policy that names a second one accepts that.
                 "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
                 "retriable_status_codes": list(_RETRIABLE),
                 # authz_service says for each call how many there are (x-envoy-max-retries).
