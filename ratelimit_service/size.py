@@ -19,10 +19,10 @@ class RequestSize:
     """
 
     endpoint: str
-    text_bytes: int
-    media_parts: int
-    max_tokens: int | None
-    n: int
+    text_bytes: int = 0
+    media_parts: int = 0
+    max_tokens: int | None = None
+    n: int = 1
     tools: bool = False
     prediction: bool = False
     unbounded: str | None = None

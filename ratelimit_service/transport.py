@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from envoy.config.core.v3.base_pb2 import HeaderValue
@@ -40,7 +40,8 @@ _USUAL_TIERS = ("none", "auto", "default", "standard", "standard_only")
 
 
 class MalformedRequest(Exception):
-    """Envoy sent a descriptor that lacks a fact; the message names it."""
+    """Envoy sent a descriptor that lacks a fact, or has one that cannot be read; the message says
+    which."""
 
 
 def call_from(request: RateLimitRequest) -> Call:
@@ -49,35 +50,59 @@ def call_from(request: RateLimitRequest) -> Call:
         raise MalformedRequest(f"{len(request.descriptors)} descriptors instead of one")
     facts = {entry.key: entry.value for entry in request.descriptors[0].entries}
     try:
-        request_id = facts.get(contract.REQUEST_ID_DESCRIPTOR, "")
         return Call(
-            facts["key_id"], facts["alias"], _size(facts), request_id, facts["policy_version"]
+            facts["key_id"],
+            facts["alias"],
+            _size(facts[contract.SIZE]),
+            facts.get(contract.REQUEST_ID_DESCRIPTOR, ""),
+            facts["policy_version"],
         )
     except KeyError as error:
         raise MalformedRequest(f"no {error.args[0]} in the descriptor") from None
-    except ValueError:
-        raise MalformedRequest("a number in the descriptor is malformed") from None
 
 
-def _size(facts: Mapping[str, str]) -> RequestSize:
-    asked, tier = facts["max_tokens"], facts.get("service_tier", "none")
-    return RequestSize(
-        endpoint=facts["endpoint"],
-        text_bytes=int(facts["text_bytes"]),
-        media_parts=int(facts["media_parts"]),
-        max_tokens=None if asked == "none" else int(asked),
-        n=int(facts["n"]),
-        tools=facts["tools"] != "false",
-        prediction=facts["prediction"] != "false",
-        unbounded=None if facts["unbounded"] == "none" else facts["unbounded"],
-        cache_control=facts.get("cache_control", "false") != "false",
-        service_tier="" if tier in _USUAL_TIERS else tier,
-        characters=int(facts.get("characters", "0")),
-        audio_bytes=int(facts.get("audio_bytes", "0")),
-        documents=int(facts.get("documents", "0")),
-        image_variant="" if (of := facts.get("image_variant", "none")) == "none" else of,
-        continued=facts.get("previous_response_id", "none") != "none",
-    )
+def _is_said(value: str) -> bool:
+    return value != "false"
+
+
+def _tier(value: str) -> str:
+    return "" if value in _USUAL_TIERS else value
+
+
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "endpoint": str,
+    "text_bytes": int,
+    "media_parts": int,
+    "max_tokens": int,
+    "n": int,
+    "tools": _is_said,
+    "prediction": _is_said,
+    "unbounded": str,
+    "cache_control": _is_said,
+    "service_tier": _tier,
+    "characters": int,
+    "audio_bytes": int,
+    "documents": int,
+    "image_variant": str,
+    "continued": _is_said,
+}
+
+
+def _size(text: str) -> RequestSize:
+    """Of `name=value` joined by `;`, as request.lua writes it: what is not said is as
+    `RequestSize` has it. One that is not known is no size: it could make the call dearer."""
+    said: dict[str, Any] = {}
+    try:
+        for fact in text.split(";"):
+            name, value = fact.split("=")
+            if name in said:
+                raise ValueError(name)
+            said[name] = _READ[name](value)
+    except (KeyError, ValueError):
+        raise MalformedRequest("the size in the descriptor is malformed") from None
+    if "endpoint" not in said:
+        raise MalformedRequest("no endpoint in the descriptor")
+    return RequestSize(**said)
 
 
 def admitted(reservation: Reservation) -> RateLimitResponse:

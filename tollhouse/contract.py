@@ -10,7 +10,7 @@ One reading of a request travels as Envoy dynamic metadata:
 - `tollhouse.caller`, written by `envoy/lua/failure.lua`: that an Anthropic client asks, for errors;
 - `tollhouse.response`, written by `envoy/lua/response.lua`: what the provider reported.
 
-Every value in `tollhouse.request` is a string: a rate-limit descriptor carries strings only.
+Every value in `tollhouse.request` is a string; a rate-limit descriptor takes one of them.
 """
 
 from __future__ import annotations
@@ -45,23 +45,8 @@ SIGN_ON_COOKIE: Final = "tollhouse_sso"
 """Holds a JWT of a browser that has signed on."""
 
 GRANT_DESCRIPTORS: Final = ("key_id", "alias", "policy_version")
-REQUEST_DESCRIPTORS: Final = (
-    "endpoint",
-    "text_bytes",
-    "media_parts",
-    "max_tokens",
-    "n",
-    "tools",
-    "prediction",
-    "unbounded",
-    "cache_control",
-    "service_tier",
-    "characters",
-    "audio_bytes",
-    "documents",
-    "image_variant",
-    "previous_response_id",
-)
+SIZE: Final = "size"
+"""All that a limit is decided by, as one string: `endpoint=chat/completions;text_bytes=140;n=2`."""
 # Envoy's own id of the request: its HTTP connection manager replaces whatever a client sends.
 REQUEST_ID_HEADER: Final = "x-request-id"
 REQUEST_ID_DESCRIPTOR: Final = "request_id"

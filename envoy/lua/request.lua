@@ -4,10 +4,11 @@
 --
 -- Hides what looks like a key in the path and the user agent, before anything logs them.
 --
--- Writes  tollhouse.request   strings, all of them for what may be granted: path, endpoint, model, stream,
---                             include_usage, text_bytes, media_parts, max_tokens, n, tools, prediction,
---                             unbounded, cache_control, service_tier, characters, audio_bytes, documents,
---                             image_variant, previous_response_id, response_id; or error, error_message
+-- Writes  tollhouse.request   strings: path, endpoint; of what may be granted size (below), and where the
+--                             body was read model, stream, text_bytes, media_parts, max_tokens; only where
+--                             there is something to say include_usage, n, unbounded, characters,
+--                             audio_bytes, documents, image_variant, previous_response_id, response_id;
+--                             or error, error_message
 --         tollhouse.body      spans of what rewrite.lua may rewrite
 
 local form = require("form")
@@ -58,34 +59,50 @@ local function refuse(handle, code, message)
   metadata:set("tollhouse.request", "error_message", message)
 end
 
-local function text(value, missing)
-  if value == nil then return missing end
+local function text(value)
   return type(value) == "number" and string.format("%.0f", value) or tostring(value)
 end
 
-local function tell(handle, facts)
-  local metadata = handle:streamInfo():dynamicMetadata()
-  local function set(name, value, missing)
-    metadata:set("tollhouse.request", name, text(value, missing))
+-- What the size of a call consists of beside its endpoint, with what is not worth saying.
+local SIZE = {
+  {"text_bytes", 0}, {"media_parts", 0}, {"max_tokens", nil}, {"n", 1}, {"tools", false}, {"prediction", false},
+  {"unbounded", nil}, {"cache_control", false}, {"service_tier", "none"}, {"characters", 0}, {"audio_bytes", 0},
+  {"documents", 0}, {"image_variant", nil},
+}
+
+-- All that ratelimit_service decides by, as one string (each further one costs an action of the route
+-- and an entry of its descriptor): "endpoint=rerank;text_bytes=140;documents=2".
+local function size_of(endpoint, facts)
+  local size = "endpoint=" .. endpoint
+  for _, fact in ipairs(SIZE) do
+    local value = facts[fact[1]]
+    if value ~= nil and value ~= fact[2] then size = size .. ";" .. fact[1] .. "=" .. text(value) end
   end
-  set("model", facts.model, "none")
-  set("stream", facts.stream, "false")
-  set("include_usage", facts.include_usage, "false")
-  set("text_bytes", facts.text_bytes, "0")
-  set("media_parts", facts.media_parts, "0")
-  set("n", facts.n, "1")
-  set("max_tokens", facts.max_tokens, "none")
-  set("tools", facts.tools, "false")
-  set("prediction", facts.prediction, "false")
-  set("unbounded", facts.unbounded, "none")
-  set("cache_control", facts.cache_control, "false")
-  set("service_tier", facts.service_tier, "none")
-  set("characters", facts.characters, "0")
-  set("audio_bytes", facts.audio_bytes, "0")
-  set("documents", facts.documents, "0")
-  set("image_variant", facts.image_variant, "none")
-  set("previous_response_id", facts.previous_response_id, "none")
-  set("response_id", facts.response_id, "none")
+  local is_continued = (facts.previous_response_id or "none") ~= "none"
+  return is_continued and size .. ";continued=true" or size
+end
+
+-- Told only where they are something else.
+local USUAL = {
+  {"include_usage", false}, {"unbounded", nil}, {"characters", 0}, {"audio_bytes", 0}, {"documents", 0},
+  {"image_variant", nil}, {"previous_response_id", "none"}, {"response_id", nil},
+}
+
+local function tell(handle, endpoint, facts)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  local function set(name, value) metadata:set("tollhouse.request", name, text(value)) end
+  set("size", size_of(endpoint, facts))
+  for _, fact in ipairs(USUAL) do
+    local value = facts[fact[1]]
+    if value ~= nil and value ~= fact[2] then set(fact[1], value) end
+  end
+  if not facts.model then return end
+  set("model", facts.model)
+  set("stream", facts.stream)
+  set("text_bytes", facts.text_bytes)
+  set("media_parts", facts.media_parts)
+  set("max_tokens", facts.max_tokens or "none")
+  if facts.n ~= 1 or facts.image_variant then set("n", facts.n) end -- images are charged by their number
   if facts.spans then metadata:set("tollhouse.body", "spans", facts.spans) end
 end
 
@@ -137,13 +154,13 @@ local function read(handle)
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set("tollhouse.request", "path", path) -- for the log: rewrite.lua changes the header
   metadata:set("tollhouse.request", "endpoint", endpoint.name)
-  if endpoint.reader == "none" then return tell(handle, {}) end
+  if endpoint.reader == "none" then return tell(handle, endpoint.name, {}) end
   if not endpoint.reader or not endpoint.methods[headers:get(":method")] then return end
   -- Without a key the answer is 401 whatever the body says: do not hold a stranger's 30 MB.
   if not has_key(headers) then return end
   local facts, code, message = READERS[endpoint.reader](handle, endpoint)
   if not facts then return refuse(handle, code, message) end
-  tell(handle, facts)
+  tell(handle, endpoint.name, facts)
 end
 
 local FAILED = '{"error":{"message":"The gateway could not read this request and did not send it. '

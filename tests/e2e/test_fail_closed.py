@@ -47,7 +47,7 @@ BREAKS = {
         ("  return body:getBytes(0, body:length())", "request, at its body"),
         ("  return {response_id = endpoint.response_id}", "request, at its id"),
         ("  if not facts then return refuse", "request, before the facts"),
-        ('  set("service_tier", facts.service_tier', "request, among the facts"),
+        ('  set("stream", facts.stream)', "request, among the facts"),
     ],
     "scan.lua": [
         ("  local watch = media.watch(endpoint)", "scan"),
@@ -106,12 +106,12 @@ BREAKS = {
 CHANGES = {
     "request.lua": [
         (
-            '  set("model", facts.model, "none")',
-            '  if BROKEN ~= "no model" then set("model", facts.model, "none") end',
+            '  set("model", facts.model)',
+            '  if BROKEN ~= "no model" then set("model", facts.model) end',
         ),
         (
-            '  set("n", facts.n, "1")',
-            '  if BROKEN ~= "no n" then set("n", facts.n, "1") end',
+            '  set("size", size_of(endpoint, facts))',
+            '  if BROKEN ~= "no size" then set("size", size_of(endpoint, facts)) end',
         ),
         ("  if facts.spans then", '  if facts.spans and BROKEN ~= "no spans" then'),
     ],
@@ -335,10 +335,10 @@ def test_a_request_that_was_stopped_costs_nothing(breakable: Gateway, when: str)
 
 def test_a_descriptor_that_lacks_a_fact_is_not_admitted(breakable: Gateway) -> None:
     breakable.forget()
-    answer = chat(breakable, {"x-break": "no n"})
+    answer = chat(breakable, {"x-break": "no size"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "ledger_unavailable")
     assert breakable.received() == []
-    assert "no n in the descriptor" in breakable.stderr_of("ratelimit_service")
+    assert "no size in the descriptor" in breakable.stderr_of("ratelimit_service")
 
 
 # The way back

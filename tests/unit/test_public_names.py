@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ratelimit_service.size import RequestSize
 from tests.support.policy import write_tree
 from tollhouse import contract
 from tollhouse.paths import ENVOY_DIR
@@ -48,23 +49,7 @@ def test_the_names_that_dashboards_and_clients_build_on_stay() -> None:
         "IDENTITY_HEADER": "x-tollhouse-identity",
         "SIGN_ON_COOKIE": "tollhouse_sso",
         "GRANT_DESCRIPTORS": ("key_id", "alias", "policy_version"),
-        "REQUEST_DESCRIPTORS": (
-            "endpoint",
-            "text_bytes",
-            "media_parts",
-            "max_tokens",
-            "n",
-            "tools",
-            "prediction",
-            "unbounded",
-            "cache_control",
-            "service_tier",
-            "characters",
-            "audio_bytes",
-            "documents",
-            "image_variant",
-            "previous_response_id",
-        ),
+        "SIZE": "size",
         "REQUEST_ID_HEADER": "x-request-id",
         "REQUEST_ID_DESCRIPTOR": "request_id",
         "RATE_LIMIT_DOMAIN": "tollhouse",
@@ -128,9 +113,12 @@ def test_lua_reads_the_namespaces_of_the_contract_and_its_own() -> None:
     }
 
 
-def test_request_lua_sets_every_fact_that_the_descriptor_carries() -> None:
-    told = set(re.findall(r'\bset\((?:"tollhouse\.request", )?"(\w+)"', LUA["request.lua"]))
-    assert told >= set(contract.REQUEST_DESCRIPTORS)
+def test_the_size_that_request_lua_tells_has_the_facts_that_ratelimit_service_reads() -> None:
+    [listed] = re.findall(
+        r"^local SIZE = \{$(.+?)^\}$", LUA["request.lua"], re.MULTILINE | re.DOTALL
+    )
+    told = re.findall(r'\{"(\w+)", ', listed)
+    assert {"endpoint", *told, "continued"} == {each.name for each in fields(RequestSize)}
 
 
 def _descriptor() -> Iterator[tuple[str, str, str]]:
@@ -142,8 +130,7 @@ def _descriptor() -> Iterator[tuple[str, str, str]]:
 
 def test_the_descriptor_takes_each_fact_from_its_namespace_under_its_name() -> None:
     grant = [(contract.GRANT, name, name) for name in contract.GRANT_DESCRIPTORS]
-    request = [(contract.REQUEST, name, name) for name in contract.REQUEST_DESCRIPTORS]
-    assert list(_descriptor()) == grant + request
+    assert list(_descriptor()) == [*grant, (contract.REQUEST, contract.SIZE, contract.SIZE)]
 
 
 def test_the_descriptor_ends_with_envoys_id_of_the_request() -> None:

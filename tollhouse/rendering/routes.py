@@ -62,8 +62,8 @@ def admission_descriptor() -> RateLimit:
     """What ratelimit_service learns of a request: who, which alias, how large it can get, and
     Envoy's id of it, by which a reservation is found whose answer never reached Envoy."""
     grant = [_descriptor(contract.GRANT, name) for name in contract.GRANT_DESCRIPTORS]
-    size = [_descriptor(contract.REQUEST, name) for name in contract.REQUEST_DESCRIPTORS]
-    return RateLimit(actions=[*grant, *size, _request_id()])
+    size = _descriptor(contract.REQUEST, contract.SIZE)
+    return RateLimit(actions=[*grant, size, _request_id()])
 
 
 def timeout_seconds(org: Org) -> int:

@@ -48,14 +48,7 @@ FACTS = {
     "key_id": KEY_ID,
     "alias": "small",
     "policy_version": "1d945c01341c",
-    "endpoint": "chat/completions",
-    "text_bytes": "100",
-    "media_parts": "0",
-    "max_tokens": "none",
-    "n": "1",
-    "tools": "false",
-    "prediction": "false",
-    "unbounded": "none",
+    "size": "endpoint=chat/completions;text_bytes=100",
     "request_id": REQUEST_ID,
 }
 
@@ -150,10 +143,10 @@ async def test_an_entry_that_cannot_be_read_does_not_end_the_stream(
     ]
 
 
-async def test_a_descriptor_that_lacks_a_fact_is_an_error_that_names_it(served: Served) -> None:
-    assert await served.refused(n="one") == (
+async def test_a_descriptor_that_cannot_be_read_is_an_error_that_says_what(served: Served) -> None:
+    assert await served.refused(size="endpoint=chat/completions;n=one") == (
         grpc.StatusCode.INVALID_ARGUMENT,
-        "a number in the descriptor is malformed",
+        "the size in the descriptor is malformed",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -49,15 +49,10 @@ FACTS = {
     "key_id": "web-1",
     "alias": "small",
     "policy_version": "1d945c01341c",
-    "endpoint": "chat/completions",
-    "text_bytes": "75",
-    "media_parts": "2",
-    "max_tokens": "none",
-    "n": "3",
-    "tools": "false",
-    "prediction": "false",
-    "unbounded": "none",
+    "size": "endpoint=chat/completions;text_bytes=75;media_parts=2;n=3",
 }
+
+MALFORMED_SIZE = "the size in the descriptor is malformed"
 
 RESERVED = Reservation(
     id="01a20c11299a7107ba326c52926bb18d",
@@ -74,6 +69,10 @@ LIMITED = Limited(
 
 def read(facts: Mapping[str, str]) -> Call:
     return call_from(rate_limit_request(facts))
+
+
+def size_of(*said: str) -> RequestSize:
+    return read({**FACTS, "size": ";".join(["endpoint=rerank", *said])}).size
 
 
 def over_the_wire(response: RateLimitResponse) -> RateLimitResponse:
@@ -104,27 +103,53 @@ def test_a_descriptor_is_read_as_key_alias_and_size() -> None:
     )
 
 
-@pytest.mark.parametrize("fact", ["tools", "prediction"])
+def test_a_size_of_nothing_but_its_endpoint_is_the_usual_one() -> None:
+    assert size_of() == RequestSize("rerank", 0, 0, None, 1)
+
+
+def test_every_fact_of_a_size_is_read() -> None:
+    said = {
+        "text_bytes": 1,
+        "media_parts": 2,
+        "max_tokens": 3,
+        "n": 4,
+        "tools": True,
+        "prediction": True,
+        "unbounded": "plugins",
+        "cache_control": True,
+        "service_tier": "flex",
+        "characters": 5,
+        "audio_bytes": 6,
+        "documents": 7,
+        "image_variant": "hd 1024x1792",
+        "continued": True,
+    }
+    assert {"endpoint", *said} == {each.name for each in fields(RequestSize)}
+    written = [f"{name}={'true' if value is True else value}" for name, value in said.items()]
+    assert size_of(*written) == RequestSize(endpoint="rerank", **said)
+
+
+@pytest.mark.parametrize("fact", ["tools", "prediction", "cache_control", "continued"])
 def test_what_is_not_said_to_be_absent_counts(fact: str) -> None:
     for written, present in (("false", False), ("true", True), ("", True)):
-        assert getattr(read({**FACTS, fact: written}).size, fact) is present
+        assert getattr(size_of(f"{fact}={written}"), fact) is present
 
 
-def test_a_parameter_without_a_bound_is_named() -> None:
-    assert read(FACTS).size.unbounded is None
-    assert read({**FACTS, "unbounded": "plugins"}).size.unbounded == "plugins"
+@pytest.mark.parametrize("tier", ["auto", "default", "none", "standard", "standard_only"])
+def test_a_usual_tier_is_none(tier: str) -> None:
+    assert size_of(f"service_tier={tier}") == size_of()
 
 
 def test_a_call_that_envoy_gave_no_id_has_an_empty_one() -> None:
     assert read(FACTS).request_id == ""
 
 
-@pytest.mark.parametrize(("written", "asked"), [("none", None), ("0", 0), ("9" * 16, 10**16 - 1)])
-def test_a_cap_that_the_client_did_not_set_is_none(written: str, asked: int | None) -> None:
-    assert read({**FACTS, "max_tokens": written}).size.max_tokens == asked
+@pytest.mark.parametrize(("written", "asked"), [("0", 0), ("9" * 16, 10**16 - 1)])
+def test_a_cap_is_what_the_client_set(written: str, asked: int) -> None:
+    assert size_of(f"max_tokens={written}").max_tokens == asked
 
 
-def test_facts_of_tomorrow_are_ignored() -> None:
+def test_entries_of_tomorrow_are_ignored() -> None:
     assert read({**FACTS, "colour": "blue"}) == read(FACTS)
 
 
@@ -135,11 +160,36 @@ def test_a_fact_that_is_missing_is_named(fact: str) -> None:
         read(facts)
 
 
-@pytest.mark.parametrize("fact", ["text_bytes", "media_parts", "max_tokens", "n"])
-@pytest.mark.parametrize("value", ["", "1.5", "None", "1e3", "0x1"])
+def test_a_size_without_an_endpoint_is_malformed() -> None:
+    with pytest.raises(MalformedRequest, match="no endpoint in the descriptor"):
+        read({**FACTS, "size": "text_bytes=75"})
+
+
+@pytest.mark.parametrize(
+    "fact",
+    ["text_bytes", "media_parts", "max_tokens", "n", "characters", "audio_bytes", "documents"],
+)
+@pytest.mark.parametrize("value", ["", "1.5", "None", "none", "1e3", "0x1"])
 def test_a_number_that_is_none_is_malformed(fact: str, value: str) -> None:
-    with pytest.raises(MalformedRequest, match="a number in the descriptor is malformed"):
-        read({**FACTS, fact: value})
+    with pytest.raises(MalformedRequest, match=MALFORMED_SIZE):
+        size_of(f"{fact}={value}")
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        "",
+        ";",
+        "endpoint",
+        "endpoint=a;",
+        "endpoint=a;n=1;n=1",
+        "endpoint=a;colour=blue",
+        "endpoint=a=b",
+    ],
+)
+def test_a_size_that_could_be_read_in_another_way_is_malformed(size: str) -> None:
+    with pytest.raises(MalformedRequest, match=MALFORMED_SIZE):
+        read({**FACTS, "size": size})
 
 
 @pytest.mark.parametrize("count", [0, 2])
