@@ -210,4 +210,4 @@ class Admission:
         return Limited(told, f"model {toll.alias.name}", 0, 0)
 
     def _count(self, decision: str, toll: Toll) -> None:
-        self._metrics.admissions.labels(decision, toll.key.team, toll.alias.name).inc()
+        self._metrics.admissions[decision, toll.key.team, toll.alias.name].inc()

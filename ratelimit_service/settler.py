@@ -101,7 +101,7 @@ class Settler:
 
     def _park(self, left: list[Ended]) -> None:
         if dropped := self._parked.put(left):
-            self._metrics.settlements.labels("dropped", NONE).inc(dropped)
+            self._metrics.settlements["dropped", NONE].inc(dropped)
             log.error(
                 "too many entries wait for Redis: settle the rest from the access log",
                 extra={"fields": {"dropped": dropped}},
@@ -184,7 +184,7 @@ class Settler:
             except LedgerUnavailable:
                 left.append(entry)
             except LedgerError as error:
-                self._metrics.settlements.labels("failed", charged.source).inc()
+                self._metrics.settlements["failed", charged.source].inc()
                 log.error(
                     "an access-log entry cannot be settled; when the cause is mended, reconcile "
                     "the access log: %s",
@@ -198,7 +198,7 @@ class Settler:
             return []
         try:
             if given_back := await self._ledger.withdraw_lost(lost):
-                self._metrics.settlements.labels("withdrawn", NONE).inc(given_back)
+                self._metrics.settlements["withdrawn", NONE].inc(given_back)
         except LedgerUnavailable:
             self._metrics.redis_errors.labels("settle").inc()
             if len(lost) == 1:
@@ -212,7 +212,7 @@ class Settler:
     def _settled(
         self, entry: Entry, charged: Charge, outcome: SettleOutcome, *, again: bool
     ) -> None:
-        self._metrics.settlements.labels(outcome.value, charged.source).inc()
+        self._metrics.settlements[outcome, charged.source].inc()
         # Redis may have done it in a trip that was too late for us; then it is a duplicate now.
         done_late = again and outcome is SettleOutcome.DUPLICATE
         if outcome in (SettleOutcome.DUPLICATE, SettleOutcome.TOO_OLD) and not done_late:

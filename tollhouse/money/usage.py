@@ -1,6 +1,8 @@
 """What one request used."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 COUNTS: Final = (
@@ -32,6 +34,10 @@ PARTS: Final = frozenset(
     }
 )
 """Those that are part of a total and can cost more than the rest of it."""
+
+_BESIDE = COUNTS[2:]
+_COUNTS_OF: Callable[[object], tuple[int, ...]] = attrgetter(*COUNTS)
+_BESIDE_OF: Callable[[object], tuple[int, ...]] = attrgetter(*_BESIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +77,13 @@ class Usage:
     image_variant: str = ""
 
     def __post_init__(self) -> None:
-        # Each by its name: a dictionary of them, made for every call, cost three times as much.
-        least = min(
-            self.input_tokens,
-            self.output_tokens,
-            self.cached_input_tokens,
-            self.cache_write_tokens,
-            self.cache_write_1h_tokens,
-            self.input_audio_tokens,
-            self.input_image_tokens,
-            self.reasoning_tokens,
-            self.output_audio_tokens,
-            self.output_image_tokens,
-            self.images,
-            self.audio_milliseconds,
-            self.characters,
-            self.search_units,
-        )
-        if least < 0:
+        if min(_COUNTS_OF(self)) < 0:
             raise ValueError("counts are 0 or more")
 
     def counts(self) -> dict[str, int]:
         """Every count by its name, zeros too, in the order of `COUNTS`."""
-        return {name: getattr(self, name) for name in COUNTS}
+        return dict(zip(COUNTS, _COUNTS_OF(self), strict=True))
+
+    def beside_totals(self) -> Iterable[tuple[str, int]]:
+        """Every count but the two totals, zeros too."""
+        return zip(_BESIDE, _BESIDE_OF(self), strict=True)
