@@ -98,6 +98,7 @@ class Admission:
         self._metrics = metrics
         self._replica = replica
         self._give_back = give_back
+        self._told_away = False
 
     async def admit(self, call: Call) -> Reservation | Limited:
         """Raises NotCounted."""
@@ -152,13 +153,18 @@ class Admission:
             outcome = await self._ledger.admit(asked.claim)
         except LedgerUnavailable:
             self._metrics.redis_errors.labels("admit").inc()
-            self._metrics.degraded.set(1)
+            self._tell(away=True)
             if asked.toll.snapshot.org.on_store_outage == "deny":
                 raise
             return self._replica.stand_in.admit(asked.claim), True
-        self._metrics.degraded.set(0)
+        self._tell(away=False)
         self._replica.stand_in.hear(outcome.states)
         return outcome, False
+
+    def _tell(self, *, away: bool) -> None:
+        if away != self._told_away:
+            self._told_away = away
+            self._metrics.degraded.set(away)
 
     def _require_known(self, asked: _Asked, admitted: Admitted) -> None:
         lost = self._replica.known.check(admitted.births)

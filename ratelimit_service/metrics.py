@@ -6,7 +6,7 @@ Labels hold names from the policy only, so their number is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -110,10 +110,17 @@ class Metrics:
         for operation in ("admit", "settle", "sweep", "ping", "births"):
             self.redis_errors.labels(operation)
 
-    def charged(self, team: str, alias: str, charge: Charge) -> None:
-        """What one request was charged."""
-        self.cost[team, alias].inc(charge.cost / 1e9)
-        usage, tokens = charge.usage, self.tokens
-        tokens[team, alias, "input"].inc(usage.input_tokens)
-        tokens[team, alias, "output"].inc(usage.output_tokens)
-        tokens[team, alias, "input_cached"].inc(usage.cached_input_tokens)
+    def charged(self, team: str, alias: str, charges: Iterable[Charge]) -> None:
+        """What some requests of a team were charged."""
+        cost = 0
+        input_tokens = output_tokens = cached_input_tokens = 0
+        for each in charges:
+            usage = each.usage
+            cost += each.cost
+            input_tokens += usage.input_tokens
+            output_tokens += usage.output_tokens
+            cached_input_tokens += usage.cached_input_tokens
+        self.cost[team, alias].inc(cost / 1e9)
+        self.tokens[team, alias, "input"].inc(input_tokens)
+        self.tokens[team, alias, "output"].inc(output_tokens)
+        self.tokens[team, alias, "input_cached"].inc(cached_input_tokens)

@@ -44,15 +44,15 @@ def worst_case(size: RequestSize, terms: Terms) -> Usage:
 def worst_cost(usage: Usage, terms: Terms) -> int:
     """The nano-dollars that a call with this bound can cost, whichever deployment answers; 0 where
     none has a price."""
-    return max((price.most(usage) for price in terms.prices), default=0)
+    return max([price.most(usage) for price in terms.prices], default=0)
 
 
 def widest(answering: Sequence[Terms], size: RequestSize) -> tuple[Usage, int]:
     """What is reserved: the bound over the alias and its fallbacks, count by count, and its cost in
     nano-dollars. `answering` are the terms of `terms.all_terms`."""
-    bounds = [(worst_case(size, each), each) for each in answering]
-    cost = max(worst_cost(usage, each) for usage, each in bounds)
-    return _most_of_each([usage for usage, _ in bounds]), cost
+    bounds = [worst_case(size, each) for each in answering]
+    costs = map(worst_cost, bounds, answering)
+    return _most_of_each(bounds), max(costs)
 
 
 def empty_call(alias: Alias, org: Org) -> Usage:

@@ -304,7 +304,8 @@ def _usage(metadata: Mapping[str, Any]) -> tuple[Usage, str]:
     if contract.RESPONSE not in metadata:
         return read_usage(None)
     fields = metadata[contract.RESPONSE].fields.items()
-    return read_usage({name: getattr(value, value.WhichOneof("kind")) for name, value in fields})
+    # A Value is 0 and empty as what it is not.
+    return read_usage({name: value.number_value or value.string_value for name, value in fields})
 
 
 def _attempt(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

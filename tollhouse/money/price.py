@@ -88,6 +88,8 @@ class Price(TokenPrice):
 
     def image(self, variant: str) -> int:
         """Nano-dollars for one image of a variant."""
+        if not self.per_image:
+            return 0
         rates = dict(self.per_image)
         return rates.get(variant, rates.get(DEFAULT_VARIANT, 0))
 
