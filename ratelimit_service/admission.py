@@ -16,7 +16,7 @@ from ratelimit_service.answers import (
     refusal,
     scope_in_words,
 )
-from ratelimit_service.claims import Bound, bound, claim
+from ratelimit_service.claims import Bound, bound
 from ratelimit_service.coverage import NotCovered, not_covered
 from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ids import new_reservation_id
@@ -25,12 +25,10 @@ from ratelimit_service.ledger.types import Admitted, Claim, Refused, Withdrawal
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.policies import Policies, UnknownGrant
 from ratelimit_service.replica import Replica
-from ratelimit_service.reservation import answering
-from ratelimit_service.settlement import format_slot
 from ratelimit_service.size import Call
+from ratelimit_service.toll import Toll, claim
 from tollhouse.decisions import ALLOWED, LEDGER_UNAVAILABLE, PARAMETER_NOT_ALLOWED
 from tollhouse.money import Usage
-from tollhouse.policy.compiled import Alias, Key, Snapshot
 from tollhouse.policy.watch import PolicyHolder
 
 log = logging.getLogger("ratelimit_service.admission")
@@ -75,9 +73,7 @@ class Limited:
 class _Asked:
     """One call on its way through: what the policy says of it, and what it asks of the ledger."""
 
-    snapshot: Snapshot
-    key: Key
-    alias: Alias
+    toll: Toll
     claim: Claim
     bound: Bound
 
@@ -102,27 +98,25 @@ class Admission:
         self._metrics = metrics
         self._replica = replica
         self._give_back = give_back
+        self._told_away = False
 
     async def admit(self, call: Call) -> Reservation | Limited:
         """Raises NotCounted."""
         started = time.perf_counter()
         try:
-            granted = await self._policies.find(call)
+            toll = await self._policies.find(call)
         except UnknownGrant as error:
             raise NotCounted(str(error)) from None
-        snapshot, key, alias = granted.snapshot, granted.key, granted.alias
-        if uncovered := not_covered(
-            call.size, answering(snapshot, alias), snapshot.scopes(key, alias)
-        ):
-            return self._not_covered(uncovered, key, alias)
-        worst = bound(snapshot, alias, call.size)
+        if uncovered := not_covered(call.size, toll.answering, toll.scopes):
+            return self._not_covered(uncovered, toll)
+        worst = bound(toll.terms, call.size)
         if not worst.is_countable:
-            return self._uncountable(key, alias)
-        asked = self._asked(call, snapshot, key, alias, worst)
+            return self._uncountable(toll)
+        asked = self._asked(call, toll, worst)
         try:
             outcome, degraded = await self._ask_patiently(asked)
         except LedgerError as error:
-            self._count(LEDGER_UNAVAILABLE, key, alias)
+            self._count(LEDGER_UNAVAILABLE, toll)
             self._withdraw(asked)
             raise NotCounted(str(error)) from error
         finally:
@@ -132,19 +126,16 @@ class Admission:
         self._require_known(asked, outcome)
         return self._reserved(asked, outcome, degraded=degraded)
 
-    def _asked(
-        self, call: Call, snapshot: Snapshot, key: Key, alias: Alias, worst: Bound
-    ) -> _Asked:
+    def _asked(self, call: Call, toll: Toll, worst: Bound) -> _Asked:
+        expected = self._replica.expectation.cost(toll.key.id, toll.alias.name, worst.cost)
         asked = claim(
-            snapshot,
-            key,
-            alias,
+            toll,
             worst,
             reservation_id=new_reservation_id(),
             request_id=call.request_id,
-            expected_cost=self._replica.expectation.cost(key.id, alias.name, worst.cost),
+            expected_cost=expected,
         )
-        return _Asked(snapshot, key, alias, asked, worst)
+        return _Asked(toll, asked, worst)
 
     async def _ask_patiently(self, asked: _Asked) -> _Answer:
         """Where only running calls stand in the way, the last of them may have just ended."""
@@ -162,19 +153,24 @@ class Admission:
             outcome = await self._ledger.admit(asked.claim)
         except LedgerUnavailable:
             self._metrics.redis_errors.labels("admit").inc()
-            self._metrics.degraded.set(1)
-            if asked.snapshot.org.on_store_outage == "deny":
+            self._tell(away=True)
+            if asked.toll.snapshot.org.on_store_outage == "deny":
                 raise
             return self._replica.stand_in.admit(asked.claim), True
-        self._metrics.degraded.set(0)
+        self._tell(away=False)
         self._replica.stand_in.hear(outcome.states)
         return outcome, False
 
+    def _tell(self, *, away: bool) -> None:
+        if away != self._told_away:
+            self._told_away = away
+            self._metrics.degraded.set(away)
+
     def _require_known(self, asked: _Asked, admitted: Admitted) -> None:
         lost = self._replica.known.check(admitted.births)
-        if not lost or asked.snapshot.org.on_store_outage == "allow":
+        if not lost or asked.toll.snapshot.org.on_store_outage == "allow":
             return
-        self._count(LEDGER_UNAVAILABLE, asked.key, asked.alias)
+        self._count(LEDGER_UNAVAILABLE, asked.toll)
         self._withdraw(asked)
         raise NotCounted(f"Redis has lost the ledger of {', '.join(lost)}")
 
@@ -184,36 +180,40 @@ class Admission:
         self._give_back(Withdrawal(slots, reservation_id=asked.claim.reservation_id))
 
     def _reserved(self, asked: _Asked, admitted: Admitted, *, degraded: bool) -> Reservation:
-        self._count(ALLOWED, asked.key, asked.alias)
+        self._count(ALLOWED, asked.toll)
         claimed = asked.claim
         headers = [*rate_limit_headers(admitted.states), *(_DEGRADED if degraded else ())]
-        slots = tuple(map(format_slot, claimed.slots))
         return Reservation(
-            claimed.reservation_id, slots, asked.bound.usage, claimed.cost, headers, degraded
+            claimed.reservation_id,
+            asked.toll.slot_names,
+            asked.bound.usage,
+            claimed.cost,
+            headers,
+            degraded,
         )
 
     def _refused(self, asked: _Asked, refused: Refused, *, degraded: bool) -> Limited:
-        self._count(refused.kind.value, asked.key, asked.alias)
+        self._count(refused.kind.value, asked.toll)
         if refused.unreturned:
             self._give_back(refused.unreturned)
         if degraded:
             self._withdraw(asked)
-        snapshot = asked.snapshot
+        snapshot, key = asked.toll.snapshot, asked.toll.key
         of_team = refused.slot.kind == "team"
-        owner = snapshot.teams[asked.key.team].owner if of_team else snapshot.org.owner
+        owner = snapshot.teams[key.team].owner if of_team else snapshot.org.owner
         told = refusal(refused, asked.claim.tokens, asked.claim.cost, owner)
         told.headers.extend(_DEGRADED if degraded else ())
         return Limited(told, scope_in_words(refused), refused.limit, refused.used)
 
-    def _not_covered(self, uncovered: NotCovered, key: Key, alias: Alias) -> Limited:
-        self._count(PARAMETER_NOT_ALLOWED, key, alias)
+    def _not_covered(self, uncovered: NotCovered, toll: Toll) -> Limited:
+        self._count(PARAMETER_NOT_ALLOWED, toll)
         told = parameter_refusal(uncovered.message, uncovered.parameter)
         return Limited(told, uncovered.scope.where, 0, 0)
 
-    def _uncountable(self, key: Key, alias: Alias) -> Limited:
-        self._count(PARAMETER_NOT_ALLOWED, key, alias)
+    def _uncountable(self, toll: Toll) -> Limited:
+        self._count(PARAMETER_NOT_ALLOWED, toll)
         told = parameter_refusal(_UNCOUNTABLE, "max_completion_tokens")
-        return Limited(told, f"model {alias.name}", 0, 0)
+        return Limited(told, f"model {toll.alias.name}", 0, 0)
 
-    def _count(self, decision: str, key: Key, alias: Alias) -> None:
-        self._metrics.admissions.labels(decision, key.team, alias.name).inc()
+    def _count(self, decision: str, toll: Toll) -> None:
+        self._metrics.admissions[decision, toll.key.team, toll.alias.name].inc()

@@ -44,17 +44,13 @@ def rate_limit_headers(states: Iterable[ScopeState]) -> Headers:
 
     Resets are durations such as "1s" or "6m0s", as OpenAI documents them.
     """
-    states = list(states)
-    requests = [
-        (limit - state.requests_used, limit, state.requests_reset_ms)
-        for state in states
-        if (limit := state.limits.requests_per_minute) is not None
-    ]
-    tokens = [
-        (limit - state.tokens_used, limit, state.tokens_reset_ms)
-        for state in states
-        if (limit := state.limits.tokens_per_minute) is not None
-    ]
+    requests, tokens = [], []
+    for state in states:
+        limits = state.limits
+        if (limit := limits.requests_per_minute) is not None:
+            requests.append((limit - state.requests_used, limit, state.requests_reset_ms))
+        if (limit := limits.tokens_per_minute) is not None:
+            tokens.append((limit - state.tokens_used, limit, state.tokens_reset_ms))
     return [*_three("requests", requests), *_three("tokens", tokens)]
 
 
@@ -74,7 +70,7 @@ def duration(milliseconds: int) -> str:
     if milliseconds < 1000:
         return f"{milliseconds}ms"
     minutes, rest = divmod(milliseconds, 60_000)
-    seconds = f"{rest / 1000:.3f}".rstrip("0").rstrip(".")
+    seconds = f"{rest / 1000:g}"
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ratelimit_service.ledger.types import (
     LARGEST_AMOUNT,
     NO_LIMITS,
-    Claim,
     ScopeClaim,
     Slot,
     SlotClaim,
     SlotKind,
-    UsageRow,
 )
 from ratelimit_service.reservation import widest
 from ratelimit_service.size import RequestSize
+from ratelimit_service.terms import Terms
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Alias, Key, Scope, Snapshot
 
@@ -39,35 +38,9 @@ class Bound:
         return max(self.tokens, self.cost) <= LARGEST_AMOUNT
 
 
-def bound(snapshot: Snapshot, alias: Alias, size: RequestSize) -> Bound:
-    """The worst case of a call of this size."""
-    return Bound(*widest(snapshot, alias, size))
-
-
-def claim(  # noqa: PLR0913 - the facts of one call, each once
-    snapshot: Snapshot,
-    key: Key,
-    alias: Alias,
-    worst: Bound,
-    *,
-    reservation_id: str,
-    request_id: str,
-    expected_cost: int,
-) -> Claim:
-    """The claim of a call; `expected_cost` is what soft budgets reserve, in nano-dollars."""
-    org = snapshot.org
-    return Claim(
-        reservation_id=reservation_id,
-        slots=claimed_slots(snapshot, key, alias),
-        tokens=worst.tokens,
-        cost=worst.cost,
-        lease_seconds=org.reservation_lease_seconds,
-        on_lost=org.on_lost_reservation,
-        time_zone=org.time_zone,
-        expected_cost=expected_cost,
-        request_id=request_id,
-        row=UsageRow(key.project, key.id, alias.name, org.usage_retention_days),
-    )
+def bound(answering: Sequence[Terms], size: RequestSize) -> Bound:
+    """The worst case of a call of this size; the terms are those of `terms.all_terms`."""
+    return Bound(*widest(answering, size))
 
 
 def every_slot(snapshot: Snapshot) -> list[Slot]:

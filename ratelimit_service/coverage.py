@@ -34,6 +34,8 @@ def not_covered(
     `asked` are the aliases that may answer it, `scopes` all that it counts in (`Snapshot.scopes`);
     the first with a hard budget is named.
     """
+    if size.unbounded is None and not size.continued:
+        return None
     parameter = _unbounded(size, list(asked))
     if parameter is None:
         return None

@@ -40,7 +40,8 @@ class KnownSlots:
                 self._births[slot.tag] = born
                 self._saved = False
             elif known == born:
-                self._lost.pop(slot.tag, None)  # what was lost is restored
+                if self._lost:
+                    self._lost.pop(slot.tag, None)  # what was lost is restored
             else:
                 self._lost[slot.tag] = born
                 lost.append(slot.tag)

@@ -6,6 +6,9 @@ Labels hold names from the policy only, so their number is bounded.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ratelimit_service.settlement import Charge
@@ -15,13 +18,31 @@ _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.2
 _FIRST_BYTE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
+_Child = TypeVar("_Child")
+
+
+class Labelled(dict[tuple[str, ...], _Child]):
+    """A metric by the values of its labels. Its `labels()` takes longer than the counting itself,
+    so what it finds is kept."""
+
+    def __init__(self, labels: Callable[..., _Child]) -> None:
+        super().__init__()
+        self._labels = labels
+
+    def __missing__(self, values: tuple[str, ...]) -> _Child:
+        found = self[values] = self._labels(*values)
+        return found
+
+
 class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.admissions = Counter(
-            "tollhouse_admissions",
-            "Admission decisions, by code.",
-            ["decision", "team", "alias"],
-            registry=registry,
+        self.admissions = Labelled(
+            Counter(
+                "tollhouse_admissions",
+                "Admission decisions, by code.",
+                ["decision", "team", "alias"],
+                registry=registry,
+            ).labels
         )
         self.admission_seconds = Histogram(
             "tollhouse_admission_duration_seconds",
@@ -29,11 +50,13 @@ class Metrics:
             buckets=_BUCKETS,
             registry=registry,
         )
-        self.settlements = Counter(
-            "tollhouse_settlements",
-            "Settled requests, by what the ledger did and where usage was learned.",
-            ["outcome", "usage_source"],
-            registry=registry,
+        self.settlements = Labelled(
+            Counter(
+                "tollhouse_settlements",
+                "Settled requests, by what the ledger did and where usage was learned.",
+                ["outcome", "usage_source"],
+                registry=registry,
+            ).labels
         )
         self.settlement_seconds = Histogram(
             "tollhouse_settlement_duration_seconds",
@@ -46,21 +69,27 @@ class Metrics:
             "Entries received and not yet in the ledger.",
             registry=registry,
         )
-        self.tokens = Counter(
-            "gen_ai_client_token_usage",
-            "Tokens charged.",
-            ["team", "alias", "gen_ai_token_type"],
-            registry=registry,
+        self.tokens = Labelled(
+            Counter(
+                "gen_ai_client_token_usage",
+                "Tokens charged.",
+                ["team", "alias", "gen_ai_token_type"],
+                registry=registry,
+            ).labels
         )
-        self.cost = Counter(
-            "tollhouse_cost_usd", "Cost charged, in USD.", ["team", "alias"], registry=registry
+        self.cost = Labelled(
+            Counter(
+                "tollhouse_cost_usd", "Cost charged, in USD.", ["team", "alias"], registry=registry
+            ).labels
         )
-        self.first_byte_seconds = Histogram(
-            "tollhouse_first_byte_seconds",
-            "Time from the start of a request to its provider's first byte.",
-            ["provider", "alias"],
-            buckets=_FIRST_BYTE_BUCKETS,
-            registry=registry,
+        self.first_byte_seconds = Labelled(
+            Histogram(
+                "tollhouse_first_byte_seconds",
+                "Time from the start of a request to its provider's first byte.",
+                ["provider", "alias"],
+                buckets=_FIRST_BYTE_BUCKETS,
+                registry=registry,
+            ).labels
         )
         self.redis_errors = Counter(
             "tollhouse_redis_errors",
@@ -81,12 +110,17 @@ class Metrics:
         for operation in ("admit", "settle", "sweep", "ping", "births"):
             self.redis_errors.labels(operation)
 
-    def charged(self, team: str, alias: str, charge: Charge) -> None:
-        self.cost.labels(team, alias).inc(charge.cost / 1e9)
-        usage = charge.usage
-        for kind, count in (
-            ("input", usage.input_tokens),
-            ("output", usage.output_tokens),
-            ("input_cached", usage.cached_input_tokens),
-        ):
-            self.tokens.labels(team, alias, kind).inc(count)
+    def charged(self, team: str, alias: str, charges: Iterable[Charge]) -> None:
+        """What some requests of a team were charged."""
+        cost = 0
+        input_tokens = output_tokens = cached_input_tokens = 0
+        for each in charges:
+            usage = each.usage
+            cost += each.cost
+            input_tokens += usage.input_tokens
+            output_tokens += usage.output_tokens
+            cached_input_tokens += usage.cached_input_tokens
+        self.cost[team, alias].inc(cost / 1e9)
+        self.tokens[team, alias, "input"].inc(input_tokens)
+        self.tokens[team, alias, "output"].inc(output_tokens)
+        self.tokens[team, alias, "input_cached"].inc(cached_input_tokens)

@@ -7,16 +7,15 @@ part that costs no more than the rest of its total is not told apart.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 from ratelimit_service.size import RequestSize
+from ratelimit_service.terms import Terms, terms_of
 from tollhouse import endpoints
-from tollhouse.money import COUNTS, PARTS, Price, Usage
-from tollhouse.policy.compiled import Alias, Org, Snapshot
+from tollhouse.money import COUNTS, Usage
+from tollhouse.policy.compiled import Alias, Org
 
 # Opus, the most frugal codec that providers take, goes down to 6 kbit/s: RFC 6716, section 2.1.1.
 _LOWEST_BITS_PER_SECOND = 6_000
@@ -37,32 +36,23 @@ _DOCUMENTS_PER_SEARCH = 100
 _TOKENS_PER_DOCUMENT = 500
 
 
-def worst_case(size: RequestSize, alias: Alias, org: Org) -> Usage:
+def worst_case(size: RequestSize, terms: Terms) -> Usage:
     """The most that a request of this size can use, whichever deployment of the alias answers."""
-    bound = _BOUNDS.get(size.endpoint, _nothing)(size, alias, org)
-    cheap = PARTS - _dearer_parts(alias)
-    counts = bound.counts() | dict.fromkeys(cheap, 0)
-    return Usage(**counts, service_tier=bound.service_tier, image_variant=bound.image_variant)
+    return _BOUNDS.get(size.endpoint, _nothing)(size, terms)
 
 
-def worst_cost(usage: Usage, alias: Alias) -> int:
+def worst_cost(usage: Usage, terms: Terms) -> int:
     """The nano-dollars that a call with this bound can cost, whichever deployment answers; 0 where
     none has a price."""
-    prices = (each.price for each in alias.deployments)
-    return max((price.most(usage) for price in prices if price), default=0)
+    return max([price.most(usage) for price in terms.prices], default=0)
 
 
-def answering(snapshot: Snapshot, alias: Alias) -> list[Alias]:
-    """The aliases whose deployments may answer a call: its own, then the fallbacks."""
-    return [alias, *(snapshot.aliases[name] for name in alias.fallbacks)]
-
-
-def widest(snapshot: Snapshot, alias: Alias, size: RequestSize) -> tuple[Usage, int]:
+def widest(answering: Sequence[Terms], size: RequestSize) -> tuple[Usage, int]:
     """What is reserved: the bound over the alias and its fallbacks, count by count, and its cost in
-    nano-dollars."""
-    bounds = [(worst_case(size, each, snapshot.org), each) for each in answering(snapshot, alias)]
-    cost = max(worst_cost(usage, each) for usage, each in bounds)
-    return _most_of_each([usage for usage, _ in bounds]), cost
+    nano-dollars. `answering` are the terms of `terms.all_terms`."""
+    bounds = [worst_case(size, each) for each in answering]
+    costs = map(worst_cost, bounds, answering)
+    return _most_of_each(bounds), max(costs)
 
 
 def empty_call(alias: Alias, org: Org) -> Usage:
@@ -70,17 +60,7 @@ def empty_call(alias: Alias, org: Org) -> Usage:
     served = alias.endpoints
     endpoint = endpoints.CHAT if endpoints.CHAT in served else min(served)
     size = RequestSize(endpoint, text_bytes=0, media_parts=0, max_tokens=None, n=1)
-    return worst_case(size, alias, org)
-
-
-def _dearer_parts(alias: Alias) -> frozenset[str]:
-    prices = (each.price for each in alias.deployments)
-    return frozenset().union(*(_dearer_at(price) for price in prices if price))
-
-
-@lru_cache(maxsize=4096)
-def _dearer_at(price: Price) -> frozenset[str]:
-    return price.dearer_parts()
+    return worst_case(size, terms_of(alias, org))
 
 
 def _most_of_each(bounds: list[Usage]) -> Usage:
@@ -91,119 +71,133 @@ def _most_of_each(bounds: list[Usage]) -> Usage:
     return replace(first, **counts)
 
 
-def _generated(size: RequestSize, alias: Alias, org: Org) -> Usage:
+def _dearer(terms: Terms, **parts: int) -> dict[str, int]:
+    """Those of these parts that are told apart."""
+    return {name: parts[name] for name in terms.dearer if name in parts}
+
+
+def _generated(size: RequestSize, terms: Terms) -> Usage:
     """Text, by way of a prompt and a limit of output tokens for each choice."""
     # OpenAI bills what it rejects of a prediction as output, beyond the cap.
-    rejected = size.text_bytes + _bytes(alias) if _has(size.prediction, alias, "prediction") else 0
-    output = (output_limit(size.max_tokens, alias, org) + rejected) * size.n
-    usage = Usage(
-        _context(size, alias),
+    predicted = terms.has(size.prediction, "prediction")
+    rejected = size.text_bytes + terms.added_bytes if predicted else 0
+    output = (output_limit(size.max_tokens, terms) + rejected) * size.n
+    tokens = _context(size, terms)
+    return Usage(
+        tokens,
         output,
+        audio_milliseconds=_heard(size, terms),
+        service_tier=_tier(size, terms),
+        image_variant="",
+        **(_parts(size, terms, tokens, output) if terms.dearer else {}),
+    )
+
+
+def _parts(size: RequestSize, terms: Terms, tokens: int, output: int) -> dict[str, int]:
+    """All input may be written to a cache: where providers do so unasked, or were asked to."""
+    asked = terms.has(size.cache_control, "cache_control")
+    unasked = endpoints.dialect_of(size.endpoint) == "openai"
+    return _dearer(
+        terms,
+        cache_write_tokens=tokens if asked or unasked else 0,
+        cache_write_1h_tokens=tokens if asked else 0,
+        **_media(size, terms, tokens),
         output_audio_tokens=output if size.unbounded in ("audio", "modalities") else 0,
         output_image_tokens=output,
-        audio_milliseconds=_heard(size, alias),
-        service_tier=_tier(size, alias),
     )
-    return _with_media(_with_cache(usage, size, alias), size, alias)
 
 
-def _heard(size: RequestSize, alias: Alias) -> int:
+def _media(size: RequestSize, terms: Terms, tokens: int) -> dict[str, int]:
+    """What of the input may be sound, and what pictures."""
+    media = min(_media_tokens(size, terms), tokens)
+    return {"input_audio_tokens": media, "input_image_tokens": media}
+
+
+def _heard(size: RequestSize, terms: Terms) -> int:
     """Milliseconds of sound, where they are charged."""
-    by_the_hour = any(each.price and each.price.per_hour for each in alias.deployments)
-    return _media_tokens(size, alias) * _MILLISECONDS_PER_TOKEN if by_the_hour else 0
+    if not size.media_parts or not any(price.per_hour for price in terms.prices):
+        return 0
+    return _media_tokens(size, terms) * _MILLISECONDS_PER_TOKEN
 
 
-def _context(size: RequestSize, alias: Alias) -> int:
+def _context(size: RequestSize, terms: Terms) -> int:
     """Input tokens. The context window bounds each prompt of `completions`, not their sum."""
-    bound, window = _input_bound(size, alias), alias.max_input_tokens
+    bound, window = _input_bound(size, terms), terms.alias.max_input_tokens
     if window is None or size.endpoint == endpoints.COMPLETIONS:
         return bound
     return window if size.continued else min(bound, window)
 
 
-def _with_cache(usage: Usage, size: RequestSize, alias: Alias) -> Usage:
-    """All input may be written to a cache: where providers do so unasked, or were asked to."""
-    asked = _has(size.cache_control, alias, "cache_control")
-    unasked = endpoints.dialect_of(size.endpoint) == "openai"
-    return replace(
-        usage,
-        cache_write_tokens=usage.input_tokens if asked or unasked else 0,
-        cache_write_1h_tokens=usage.input_tokens if asked else 0,
-    )
-
-
-def _with_media(usage: Usage, size: RequestSize, alias: Alias) -> Usage:
-    media = min(_media_tokens(size, alias), usage.input_tokens)
-    return replace(usage, input_audio_tokens=media, input_image_tokens=media)
-
-
-def _transcribed(size: RequestSize, alias: Alias, org: Org) -> Usage:
+def _transcribed(size: RequestSize, terms: Terms) -> Usage:
     milliseconds = -(-size.audio_bytes * 8 * 1000 // _LOWEST_BITS_PER_SECOND)
     heard = -(-milliseconds * _TOKENS_PER_SECOND_HEARD // 1000)
-    said = heard if alias.max_output_tokens is None else alias.max_output_tokens
+    most = terms.alias.max_output_tokens
     return Usage(
-        _within(alias.max_input_tokens, size.text_bytes + _bytes(alias) + heard),
-        said,
-        input_audio_tokens=heard,
+        _within(terms.alias.max_input_tokens, size.text_bytes + terms.added_bytes + heard),
+        heard if most is None else most,
         audio_milliseconds=milliseconds,
-        service_tier=_tier(size, alias),
+        service_tier=_tier(size, terms),
+        image_variant="",
+        **_dearer(terms, input_audio_tokens=heard),
     )
 
 
-def _speech(size: RequestSize, alias: Alias, org: Org) -> Usage:
+def _speech(size: RequestSize, terms: Terms) -> Usage:
     # A body that request.lua did not count has no more characters than bytes.
     characters = size.characters or size.text_bytes
     tokens = characters * _TOKENS_PER_CHARACTER + _TOKENS_OF_A_PAUSE
-    tokens = _within(alias.max_output_tokens, tokens)
+    tokens = _within(terms.alias.max_output_tokens, tokens)
     return Usage(
-        _within(alias.max_input_tokens, size.text_bytes + _bytes(alias)),
+        _within(terms.alias.max_input_tokens, size.text_bytes + terms.added_bytes),
         tokens,
-        output_audio_tokens=tokens,
         characters=characters,
-        service_tier=_tier(size, alias),
+        service_tier=_tier(size, terms),
+        image_variant="",
+        **_dearer(terms, output_audio_tokens=tokens),
     )
 
 
-def _drawn(size: RequestSize, alias: Alias, org: Org) -> Usage:
+def _drawn(size: RequestSize, terms: Terms) -> Usage:
     """Pictures; an alias whose pictures are larger says so by `max_output_tokens`."""
-    tokens = size.n * (alias.max_output_tokens or _TOKENS_PER_PICTURE)
-    # A default of the policy is not in what the client asked for: any variant may be drawn.
-    variant = "" if _has(False, alias, "quality", "size") else size.image_variant
-    usage = Usage(
-        _input_bound(size, alias),
+    tokens = size.n * (terms.alias.max_output_tokens or _TOKENS_PER_PICTURE)
+    bound = _input_bound(size, terms)
+    return Usage(
+        bound,
         tokens,
-        output_image_tokens=tokens,
         images=size.n,
-        service_tier=_tier(size, alias),
-        image_variant=variant,
+        service_tier=_tier(size, terms),
+        # A default of the policy is not in what the client asked for: any variant may be drawn.
+        image_variant="" if terms.has(False, "quality", "size") else size.image_variant,
+        **_dearer(terms, **_media(size, terms, bound), output_image_tokens=tokens),
     )
-    return _with_media(usage, size, alias)
 
 
-def _ranked(size: RequestSize, alias: Alias, org: Org) -> Usage:
+def _ranked(size: RequestSize, terms: Terms) -> Usage:
     """Searches, and tokens. Where tokens are charged, the query counts with every document."""
     chunks = size.documents + size.text_bytes / _TOKENS_PER_DOCUMENT
-    by_tokens = any(each.price and each.price.input for each in alias.deployments)
+    by_tokens = any(price.input for price in terms.prices)
     times = max(size.documents, 1) if by_tokens else 1
     return Usage(
-        _input_bound(size, alias) * times,
+        _input_bound(size, terms) * times,
         0,
         search_units=max(math.ceil(chunks / _DOCUMENTS_PER_SEARCH), 1),
-        service_tier=_tier(size, alias),
+        service_tier=_tier(size, terms),
     )
 
 
-def _embedded(size: RequestSize, alias: Alias, org: Org) -> Usage:
+def _embedded(size: RequestSize, terms: Terms) -> Usage:
     """Input alone. The context window bounds each text of an embeddings call, not their sum."""
-    return _with_media(Usage(_input_bound(size, alias), 0), size, alias)
+    bound = _input_bound(size, terms)
+    parts = _dearer(terms, **_media(size, terms, bound))
+    return Usage(bound, 0, service_tier="", image_variant="", **parts)
 
 
-def _nothing(size: RequestSize, alias: Alias, org: Org) -> Usage:
+def _nothing(size: RequestSize, terms: Terms) -> Usage:
     """Calls whose body nobody reads, whose tokens cost nothing, or whose answer was paid for."""
     return Usage(0, 0)
 
 
-_BOUNDS: Mapping[str, Callable[[RequestSize, Alias, Org], Usage]] = {
+_BOUNDS: Mapping[str, Callable[[RequestSize, Terms], Usage]] = {
     **dict.fromkeys(endpoints.GENERATING, _generated),
     **dict.fromkeys((endpoints.EMBEDDINGS, endpoints.MODERATIONS), _embedded),
     **dict.fromkeys((endpoints.TRANSCRIPTIONS, endpoints.TRANSLATIONS), _transcribed),
@@ -213,41 +207,27 @@ _BOUNDS: Mapping[str, Callable[[RequestSize, Alias, Org], Usage]] = {
 }
 
 
-def _input_bound(size: RequestSize, alias: Alias) -> int:
-    tools = _has(size.tools, alias, "tools", "functions")
-    return (
-        size.text_bytes
-        + _bytes(alias)
-        + _media_tokens(size, alias)
-        + (alias.max_tokens_for_tools if tools else 0)
-    )
+def _input_bound(size: RequestSize, terms: Terms) -> int:
+    bound = size.text_bytes + terms.added_bytes + _media_tokens(size, terms)
+    tools = terms.has(size.tools, "tools", "functions")
+    return bound + terms.alias.max_tokens_for_tools if tools else bound
 
 
-def _media_tokens(size: RequestSize, alias: Alias) -> int:
-    return size.media_parts * alias.max_tokens_per_media
+def _media_tokens(size: RequestSize, terms: Terms) -> int:
+    return size.media_parts * terms.alias.max_tokens_per_media
 
 
 def _within(limit: int | None, bound: int) -> int:
     return bound if limit is None else min(bound, limit)
 
 
-def _tier(size: RequestSize, alias: Alias) -> str:
+def _tier(size: RequestSize, terms: Terms) -> str:
     """The service tier that the body asks for: the client's, or a default."""
-    return size.service_tier or str(json.loads(alias.defaults.get("service_tier", '""')))
+    return size.service_tier or terms.service_tier
 
 
-def _has(told: bool, alias: Alias, *names: str) -> bool:
-    """Whether the body that is sent has such a parameter: the client's, or a default."""
-    return told or any(name in alias.defaults for name in names)
-
-
-def _bytes(alias: Alias) -> int:
-    """Bytes that the alias's defaults add to a body at most: `,"name":value` each."""
-    return sum(len(name) + len(text.encode()) + 4 for name, text in alias.defaults.items())
-
-
-def output_limit(asked: int | None, alias: Alias, org: Org) -> int:
+def output_limit(asked: int | None, terms: Terms) -> int:
     """Output tokens a choice may have: the same rule by which splice.lua writes the body."""
     if asked is None:
-        return alias.max_output_tokens or org.default_max_output_tokens
-    return asked if alias.max_output_tokens is None else min(asked, alias.max_output_tokens)
+        return terms.unstated_output
+    return _within(terms.alias.max_output_tokens, asked)

@@ -12,11 +12,7 @@ from envoy.service.accesslog.v3.als_pb2_grpc import (
     AccessLogServiceServicer,
     add_AccessLogServiceServicer_to_server,
 )
-from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
-from envoy.service.ratelimit.v3.rls_pb2_grpc import (
-    RateLimitServiceServicer,
-    add_RateLimitServiceServicer_to_server,
-)
+from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 
 from ratelimit_service import transport
 from ratelimit_service.admission import Admission, Limited, NotCounted
@@ -27,16 +23,17 @@ from ratelimit_service.settler import Settler
 
 log = logging.getLogger("ratelimit_service")
 
+_RATE_LIMITS = "envoy.service.ratelimit.v3.RateLimitService"
 
-class RateLimitService(RateLimitServiceServicer):  # type: ignore[misc]
+
+class RateLimitService:
     """Admission. An error is a gRPC error: Envoy then refuses with 503 ledger_unavailable."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
 
-    async def ShouldRateLimit(
-        self, request: RateLimitRequest, context: grpc.aio.ServicerContext
-    ) -> RateLimitResponse:
+    async def admit(self, request: RateLimitRequest, context: grpc.aio.ServicerContext) -> bytes:
+        """The answer is already serialized."""
         try:
             outcome = await self._admission.admit(transport.call_from(request))
         except transport.MalformedRequest as error:
@@ -48,6 +45,15 @@ class RateLimitService(RateLimitServiceServicer):  # type: ignore[misc]
         if isinstance(outcome, Limited):
             return transport.limited(outcome)
         return transport.admitted(outcome)
+
+    def register(self, server: grpc.aio.Server) -> None:
+        # By hand rather than by the generated servicer: its serializer would take a message.
+        handler = grpc.unary_unary_rpc_method_handler(
+            self.admit, request_deserializer=RateLimitRequest.FromString
+        )
+        server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(_RATE_LIMITS, {"ShouldRateLimit": handler})]
+        )
 
 
 class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
@@ -77,7 +83,7 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
     def _time(self, logged: Iterable[HTTPAccessLogEntry]) -> None:
         for one in logged:
             if first := transport.first_byte_of(one):
-                timed = self._metrics.first_byte_seconds.labels(first.provider, first.alias)
+                timed = self._metrics.first_byte_seconds[first.provider, first.alias]
                 timed.observe(first.seconds)
 
 
@@ -102,5 +108,5 @@ def register(
     refusals: RefusalCounter,
     metrics: Metrics,
 ) -> None:
-    add_RateLimitServiceServicer_to_server(RateLimitService(admission), server)
+    RateLimitService(admission).register(server)
     add_AccessLogServiceServicer_to_server(AccessLogService(settler, refusals, metrics), server)

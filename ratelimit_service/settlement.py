@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, cast, get_args
 
 from ratelimit_service.ledger.types import (
@@ -28,6 +29,8 @@ NONE, REPORTED, ESTIMATED = "none", "reported", "estimated"
 NO_ALIAS = "-"
 """In the history, the alias of a refusal that named none that exists."""
 _LONGEST_WORD = 64
+_COUNTS = frozenset(COUNTS)
+_NOTHING = {"input_tokens": 0, "output_tokens": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +106,20 @@ def read_usage(
     if written is None:
         return Usage(0, 0), NONE
 
-    def count(name: str) -> int:
-        value = written.get(name)
-        # The bounds take an infinity too, which no integer can hold.
-        number = value if isinstance(value, int | float) else 0
-        return int(min(max(number, 0), LARGEST_AMOUNT))
-
+    counts = {name: _count(written[name]) for name in written if name in _COUNTS}
     usage = Usage(
-        **{name: count(name) for name in COUNTS},
+        **{**_NOTHING, **counts},
         service_tier=_word(written.get("service_tier")),
         image_variant=_word(written.get("image_variant")),
     )
     source = written.get("usage_source")
     return usage, str(source) if source in (NONE, REPORTED) else ESTIMATED
+
+
+def _count(value: object) -> int:
+    # The bounds take an infinity too, which no integer can hold.
+    number = value if isinstance(value, int | float) else 0
+    return int(min(max(number, 0), LARGEST_AMOUNT))
 
 
 def _word(value: object) -> str:
@@ -142,6 +146,8 @@ def charge(entry: Entry) -> Charge:
     before it may have. The latter is a guess, and never takes more than is left of what was
     reserved."""
     answered = _answered(entry)
+    if not entry.silent_cost:
+        return answered
     left = max(entry.reserved_cost - answered.cost, 0)
     return replace(answered, cost=answered.cost + min(entry.silent_cost, left))
 
@@ -159,12 +165,12 @@ def settlement(entry: Entry, charged: Charge, org: Org) -> Settlement:
     usage = charged.usage
     return Settlement(
         reservation_id=entry.reservation_id,
-        slots=tuple(map(parse_slot, entry.slots)),
+        slots=_parsed(entry.slots),
         # As for claims: what a provider reports past what the ledger counts is the largest amount.
         tokens=min(charged.tokens, LARGEST_AMOUNT),
         cost=min(charged.cost, LARGEST_AMOUNT),
         time_zone=org.time_zone,
-        row=UsageRow(entry.project, entry.key_id, entry.alias, org.usage_retention_days),
+        row=_row(entry.project, entry.key_id, entry.alias, org.usage_retention_days),
         usage=TakenUsage(
             min(usage.input_tokens, LARGEST_AMOUNT),
             min(usage.output_tokens, LARGEST_AMOUNT),
@@ -172,6 +178,19 @@ def settlement(entry: Entry, charged: Charge, org: Org) -> Settlement:
             int(entry.failed),
         ),
     )
+
+
+# The same for all calls of one key for one alias.
+
+
+@lru_cache(maxsize=8_192)
+def _parsed(slots: tuple[str, ...]) -> tuple[tuple[Slot, tuple[str, ...]], ...]:
+    return tuple(map(parse_slot, slots))
+
+
+@lru_cache(maxsize=8_192)
+def _row(project: str, key_id: str, alias: str, kept_days: int) -> UsageRow:
+    return UsageRow(project, key_id, alias, kept_days)
 
 
 def withdrawal(entry: UnansweredEntry, org: Org) -> Withdrawal:

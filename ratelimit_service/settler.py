@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.ledger import Ledger
@@ -101,7 +101,7 @@ class Settler:
 
     def _park(self, left: list[Ended]) -> None:
         if dropped := self._parked.put(left):
-            self._metrics.settlements.labels("dropped", NONE).inc(dropped)
+            self._metrics.settlements["dropped", NONE].inc(dropped)
             log.error(
                 "too many entries wait for Redis: settle the rest from the access log",
                 extra={"fields": {"dropped": dropped}},
@@ -162,8 +162,7 @@ class Settler:
         except LedgerError:
             # One of them is refused, and must not hold up the others.
             return await self._settle_each(due)
-        for (entry, charged, _), outcome in zip(due, outcomes, strict=True):
-            self._settled(entry, charged, outcome, again=again)
+        self._settled(zip(due, outcomes, strict=True), again=again)
         return []
 
     async def _settle_by_team(self, due: list[Due]) -> list[Entry]:
@@ -178,13 +177,14 @@ class Settler:
 
     async def _settle_each(self, due: list[Due]) -> list[Entry]:
         left = []
-        for entry, charged, wanted in due:
+        for each in due:
+            entry, charged, wanted = each
             try:
-                self._settled(entry, charged, await self._ledger.settle(wanted), again=True)
+                self._settled([(each, await self._ledger.settle(wanted))], again=True)
             except LedgerUnavailable:
                 left.append(entry)
             except LedgerError as error:
-                self._metrics.settlements.labels("failed", charged.source).inc()
+                self._metrics.settlements["failed", charged.source].inc()
                 log.error(
                     "an access-log entry cannot be settled; when the cause is mended, reconcile "
                     "the access log: %s",
@@ -198,7 +198,7 @@ class Settler:
             return []
         try:
             if given_back := await self._ledger.withdraw_lost(lost):
-                self._metrics.settlements.labels("withdrawn", NONE).inc(given_back)
+                self._metrics.settlements["withdrawn", NONE].inc(given_back)
         except LedgerUnavailable:
             self._metrics.redis_errors.labels("settle").inc()
             if len(lost) == 1:
@@ -209,16 +209,21 @@ class Settler:
             log.error("reservations cannot be given back, their leases end them: %s", error)
         return []
 
-    def _settled(
-        self, entry: Entry, charged: Charge, outcome: SettleOutcome, *, again: bool
-    ) -> None:
-        self._metrics.settlements.labels(outcome.value, charged.source).inc()
-        # Redis may have done it in a trip that was too late for us; then it is a duplicate now.
-        done_late = again and outcome is SettleOutcome.DUPLICATE
-        if outcome in (SettleOutcome.DUPLICATE, SettleOutcome.TOO_OLD) and not done_late:
-            return
-        self._metrics.charged(entry.team, entry.alias, charged)
-        self._expectation.learn(entry.key_id, entry.alias, charged.cost, entry.reserved_cost)
+    def _settled(self, done: Iterable[tuple[Due, SettleOutcome]], *, again: bool) -> None:
+        counted: Counter[tuple[str, str]] = Counter()
+        charges: defaultdict[tuple[str, str], list[Charge]] = defaultdict(list)
+        for (entry, charged, _), outcome in done:
+            counted[outcome, charged.source] += 1
+            # Redis may have done it in a trip that was too late for us; then it is a duplicate now.
+            done_late = again and outcome is SettleOutcome.DUPLICATE
+            if outcome in (SettleOutcome.DUPLICATE, SettleOutcome.TOO_OLD) and not done_late:
+                continue
+            charges[entry.team, entry.alias].append(charged)
+            self._expectation.learn(entry.key_id, entry.alias, charged.cost, entry.reserved_cost)
+        for labels, count in counted.items():
+            self._metrics.settlements[labels].inc(count)
+        for (team, alias), of_team in charges.items():
+            self._metrics.charged(team, alias, of_team)
 
     def _give_up(self) -> None:
         fields = {"entries": self._parked.waiting}

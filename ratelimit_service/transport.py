@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-from envoy.config.core.v3.base_pb2 import HeaderValue
 from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
+from google.protobuf.struct_pb2 import Value
 
 from ratelimit_service.admission import Limited, Reservation
-from ratelimit_service.answers import Headers
 from ratelimit_service.settlement import (
     NO_ALIAS,
     Entry,
@@ -34,7 +35,7 @@ _NEVER_SENT = (
     "dns_resolution_failure",
 )
 
-_TOTALS = ("input_tokens", "output_tokens")
+_DOUBLE = struct.Struct("<d")
 # A request that names none of its own is charged the usual rates.
 _USUAL_TIERS = ("none", "auto", "default", "standard", "standard_only")
 
@@ -105,50 +106,107 @@ def _size(text: str) -> RequestSize:
     return RequestSize(**said)
 
 
-def admitted(reservation: Reservation) -> RateLimitResponse:
+# An answer is written as what is serialized of its parts: serialized messages that are joined are
+# one message, their maps merged. What does not change is written once, which takes a fifth of the
+# time of building a message for each call.
+
+
+def admitted(reservation: Reservation) -> bytes:
     """OK, with the reservation as metadata: that is how it reaches the access log."""
-    response = RateLimitResponse(overall_code=RateLimitResponse.OK)
-    _add(response, reservation.headers)
-    response.dynamic_metadata.update(
-        {
-            "reservation_id": reservation.id,
-            "slots": list(reservation.slots),
-            **_reserved(reservation.bound),
-            "cost_nanousd": str(reservation.cost),
-            **({"degraded": True} if reservation.degraded else {}),
-        }
-    )
-    return response
+    bound = reservation.bound
+    parts = [
+        _in_slots(reservation.slots),
+        _text("reservation_id", reservation.id),
+        _text("cost_nanousd", str(reservation.cost)),
+        # rewrite.lua looks for the two totals always.
+        _number("input_tokens", bound.input_tokens),
+        _number("output_tokens", bound.output_tokens),
+        *(_number(name, count) for name, count in bound.beside_totals() if count),
+        *(_header(name, value) for name, value in reservation.headers),
+    ]
+    if reservation.degraded:
+        parts.append(_degraded())
+    return b"".join(parts)
 
 
-def _reserved(bound: Usage) -> dict[str, int]:
-    """The counts that were reserved; rewrite.lua looks for the two totals always."""
-    counts = bound.counts()
-    return {name: counts[name] for name in counts if counts[name] or name in _TOTALS}
-
-
-def limited(limit: Limited) -> RateLimitResponse:
+def limited(limit: Limited) -> bytes:
     """OVER_LIMIT, with the whole answer for the caller."""
     refusal = limit.refusal
-    response = RateLimitResponse(overall_code=RateLimitResponse.OVER_LIMIT)
-    response.raw_body = error_body(refusal.code, refusal.message, refusal.param).encode()
-    _add(response, [("content-type", "application/json"), *refusal.headers])
-    _add(response, [(contract.DECISION_HEADER, refusal.code)])
-    response.dynamic_metadata.update(
-        {
-            "reason": refusal.message,
-            "refused_at": limit.scope,
-            "limit": str(limit.limit),
-            "used": str(limit.used),
-        }
-    )
-    return response
+    body = error_body(refusal.code, refusal.message, refusal.param).encode()
+    over = RateLimitResponse(overall_code=RateLimitResponse.OVER_LIMIT, raw_body=body)
+    headers = [
+        ("content-type", "application/json"),
+        *refusal.headers,
+        (contract.DECISION_HEADER, refusal.code),
+    ]
+    parts = [
+        over.SerializeToString(),
+        *(_header(name, value) for name, value in headers),
+        _text("reason", refusal.message),
+        _text("refused_at", limit.scope),
+        _text("limit", str(limit.limit)),
+        _text("used", str(limit.used)),
+    ]
+    return b"".join(parts)
 
 
-def _add(response: RateLimitResponse, headers: Headers) -> None:
-    response.response_headers_to_add.extend(
-        HeaderValue(key=name, value=value) for name, value in headers
-    )
+@lru_cache(maxsize=8_192)
+def _in_slots(slots: tuple[str, ...]) -> bytes:
+    response = RateLimitResponse(overall_code=RateLimitResponse.OK)
+    response.dynamic_metadata.update({"slots": list(slots)})
+    return bytes(response.SerializeToString())
+
+
+@cache
+def _degraded() -> bytes:
+    response = RateLimitResponse()
+    response.dynamic_metadata.update({"degraded": True})
+    return bytes(response.SerializeToString())
+
+
+def _text(name: str, text: str) -> bytes:
+    """A string of the metadata."""
+    written = text.encode()
+    return _before_text(name, len(written)) + written
+
+
+def _number(name: str, number: int) -> bytes:
+    """A number of the metadata."""
+    return _before_number(name) + _DOUBLE.pack(number)
+
+
+def _header(name: str, value: str) -> bytes:
+    written = value.encode()
+    return _before_header(name, len(written)) + written
+
+
+# On the wire, a value comes after its name and its length.
+
+
+@lru_cache(maxsize=4_096)
+def _before_text(name: str, length: int) -> bytes:
+    response = RateLimitResponse()
+    response.dynamic_metadata.update({name: "-" * length})
+    return _without_last(response, length)
+
+
+@cache
+def _before_number(name: str) -> bytes:
+    response = RateLimitResponse()
+    response.dynamic_metadata.update({name: 1.0})
+    return _without_last(response, _DOUBLE.size)
+
+
+@lru_cache(maxsize=4_096)
+def _before_header(name: str, length: int) -> bytes:
+    response = RateLimitResponse()
+    response.response_headers_to_add.add(key=name, value="-" * length)
+    return _without_last(response, length)
+
+
+def _without_last(response: RateLimitResponse, size: int) -> bytes:
+    whole = bytes(response.SerializeToString())
+    return whole[: len(whole) - size]
 
 
 def entry_from(logged: HTTPAccessLogEntry) -> Entry | RefusedEntry | UnansweredEntry | None:
@@ -164,6 +222,7 @@ def entry_from(logged: HTTPAccessLogEntry) -> Entry | RefusedEntry | UnansweredE
     if "reservation_id" not in reservation:
         return _refused(logged, grant)
     usage, source = _usage(metadata)
+    attempt = _attempt(metadata)
     return Entry(
         reservation_id=reservation["reservation_id"].string_value,
         slots=tuple(value.string_value for value in reservation["slots"].list_value.values),
@@ -173,11 +232,11 @@ def entry_from(logged: HTTPAccessLogEntry) -> Entry | RefusedEntry | UnansweredE
         alias=grant["alias"].string_value,
         usage=usage,
         usage_source=source,
-        price=_price(_attempt(metadata)),
+        price=_price(attempt),
         reached_provider=not _never_sent(logged),
         failed=_decision(logged) not in ("", ALLOWED),
         reserved_cost=int(reservation["cost_nanousd"].string_value),
-        silent_cost=_silent_cost(_attempt(metadata)),
+        silent_cost=_silent_cost(attempt),
     )
 
 
@@ -197,7 +256,8 @@ def first_byte_of(logged: HTTPAccessLogEntry) -> FirstByte | None:
     grant = common.metadata.filter_metadata[contract.GRANT].fields
     if "provider" not in grant:
         return None
-    seconds = common.time_to_first_upstream_rx_byte.ToNanoseconds() / 1e9
+    waited = common.time_to_first_upstream_rx_byte
+    seconds = waited.seconds + waited.nanos / 1e9
     asked = _attempt(common.metadata.filter_metadata)
     provider = (asked if "provider" in asked else grant)["provider"].string_value
     return FirstByte(provider, grant["alias"].string_value, seconds)
@@ -234,6 +294,8 @@ def _decision(logged: HTTPAccessLogEntry) -> str:
 
 
 def _never_sent(logged: HTTPAccessLogEntry) -> bool:
+    if not logged.common_properties.HasField("response_flags"):
+        return False
     flags = logged.common_properties.response_flags
     return any(getattr(flags, name) for name in _NEVER_SENT)
 
@@ -242,7 +304,8 @@ def _usage(metadata: Mapping[str, Any]) -> tuple[Usage, str]:
     if contract.RESPONSE not in metadata:
         return read_usage(None)
     fields = metadata[contract.RESPONSE].fields.items()
-    return read_usage({name: getattr(value, value.WhichOneof("kind")) for name, value in fields})
+    # A Value is 0 and empty as what it is not.
+    return read_usage({name: value.number_value or value.string_value for name, value in fields})
 
 
 def _attempt(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -251,11 +314,18 @@ def _attempt(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _price(attempt: Mapping[str, Any]) -> Price | None:
     """That of the deployment that was asked last; None where none was, or it has no price."""
-    return Price.from_labels(_plain(attempt["price"])) if "price" in attempt else None
+    return _read_price(attempt["price"].SerializeToString()) if "price" in attempt else None
+
+
+@lru_cache(maxsize=4_096)
+def _read_price(written: bytes) -> Price:
+    return Price.from_labels(_plain(Value.FromString(written)))
 
 
 def _silent_cost(attempt: Mapping[str, Any]) -> int:
-    tried = attempt["tried"].list_value.values if "tried" in attempt else ()
+    if "tried" not in attempt:
+        return 0
+    tried = attempt["tried"].list_value.values
     # One that is alone has answered, or is the one that is charged.
     return silent_cost([_plain(each) for each in tried]) if len(tried) > 1 else 0
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ratelimit_service.claims import bound, claim, every_slot
+from ratelimit_service.claims import bound, every_slot
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.types import Admitted, Claim, TakenUsage
 from ratelimit_service.size import RequestSize
+from ratelimit_service.toll import claim, toll_of
 from tests.ledger.builders import FakeClock, settlement
 from tests.support.policy import write_tree
 from tollhouse.policy.compiled import Snapshot
@@ -85,11 +86,10 @@ def claim_of(snapshot: Snapshot, clock: FakeClock, key_id: str, alias: str = "sm
     """A small call of a key, to be admitted now: 1100 tokens and 1,200,000 nano-dollars at most."""
     model = snapshot.aliases[alias]
     size = RequestSize("chat/completions", 1000, 0, None, 1)
+    toll = toll_of(snapshot, snapshot.keys[key_id], model)
     return claim(
-        snapshot,
-        snapshot.keys[key_id],
-        model,
-        bound(snapshot, model, size),
+        toll,
+        bound(toll.terms, size),
         reservation_id=new_reservation_id(clock.millis),
         request_id="",
         expected_cost=0,

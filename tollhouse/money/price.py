@@ -57,8 +57,9 @@ class Price(TokenPrice):
     def most(self, usage: Usage) -> int:
         """Nano-dollars that a call can cost of which `usage` bounds every count, total and part, if
         it is served in that service tier or the usual one."""
-        tiers = {usage.service_tier, ""}
-        return self._sum(max(self.tier(each).most_tokens(usage) for each in tiers), usage)
+        usual = self.most_tokens(usage)
+        asked = self.tier(usage.service_tier)
+        return self._sum(usual if asked is self else max(usual, asked.most_tokens(usage)), usage)
 
     def _sum(self, millionths: int, usage: Usage) -> int:
         """Of what the tokens cost, in millionths of a nano-dollar, and all the rest."""
@@ -81,10 +82,14 @@ class Price(TokenPrice):
 
     def tier(self, name: str) -> TokenPrice:
         """The rates of a service tier; the usual ones of a tier that has none of its own."""
+        if not self.service_tiers:
+            return self
         return next((rates for tier, rates in self.service_tiers if tier == name), self)
 
     def image(self, variant: str) -> int:
         """Nano-dollars for one image of a variant."""
+        if not self.per_image:
+            return 0
         rates = dict(self.per_image)
         return rates.get(variant, rates.get(DEFAULT_VARIANT, 0))
 

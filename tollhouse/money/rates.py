@@ -140,7 +140,7 @@ class Rates:
 def _dearest(total: int, usual: int, *parts: tuple[int, int]) -> int:
     """What `total` tokens cost at most, of which the parts are (rate, the most there can be)."""
     cost, left = 0, total
-    for rate, bound in sorted(parts, reverse=True):
+    for rate, bound in sorted([part for part in parts if part[1]], reverse=True):
         if rate <= usual:
             break
         taken = min(bound, left)
@@ -164,12 +164,16 @@ class TokenPrice(Rates):
     long_context: tuple[Step, ...] = ()
 
     def rates_for(self, input_tokens: int) -> Rates:
+        if not self.long_context:
+            return self
         above = [each for each in self.long_context if input_tokens > each.above_input_tokens]
         return above[-1].rates if above else self
 
     def most_tokens(self, usage: Usage) -> int:
         """As `most_millionths`, for a call with any input up to that of `usage`: it may be dearer
         just below a step than above it."""
+        if not self.long_context:
+            return self.most_millionths(usage, usage.input_tokens)
         ends = [each.above_input_tokens for each in self.long_context]
         totals = [usage.input_tokens, *(end for end in ends if end < usage.input_tokens)]
         return max(self.rates_for(total).most_millionths(usage, total) for total in totals)

@@ -1,6 +1,8 @@
 """What one request used."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 COUNTS: Final = (
@@ -32,6 +34,10 @@ PARTS: Final = frozenset(
     }
 )
 """Those that are part of a total and can cost more than the rest of it."""
+
+_BESIDE = COUNTS[2:]
+_COUNTS_OF: Callable[[object], tuple[int, ...]] = attrgetter(*COUNTS)
+_BESIDE_OF: Callable[[object], tuple[int, ...]] = attrgetter(*_BESIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +77,13 @@ class Usage:
     image_variant: str = ""
 
     def __post_init__(self) -> None:
-        if min(self.counts().values()) < 0:
+        if min(_COUNTS_OF(self)) < 0:
             raise ValueError("counts are 0 or more")
 
     def counts(self) -> dict[str, int]:
         """Every count by its name, zeros too, in the order of `COUNTS`."""
-        return {name: getattr(self, name) for name in COUNTS}
+        return dict(zip(COUNTS, _COUNTS_OF(self), strict=True))
+
+    def beside_totals(self) -> Iterable[tuple[str, int]]:
+        """Every count but the two totals, zeros too."""
+        return zip(_BESIDE, _BESIDE_OF(self), strict=True)

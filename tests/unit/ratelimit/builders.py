@@ -12,7 +12,7 @@ from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 from prometheus_client import CollectorRegistry
 
-from ratelimit_service.claims import bound, claim
+from ratelimit_service.claims import bound
 from ratelimit_service.ledger.errors import LedgerUnavailable
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
@@ -20,6 +20,7 @@ from ratelimit_service.ledger.periods import periods_at
 from ratelimit_service.ledger.types import Claim, Slot
 from ratelimit_service.settlement import REPORTED, Entry
 from ratelimit_service.size import RequestSize
+from ratelimit_service.toll import claim, toll_of
 from tests.ledger.builders import FakeClock
 from tests.support.policy import KEY_ID, SHA256, write_tree
 from tollhouse import contract, endpoints
@@ -128,12 +129,10 @@ def claim_of(
 ) -> Claim:
     """The claim of a call of `KEY_ID`, to `small` unless said otherwise."""
     called = alias or snapshot.aliases["small"]
-    worst = bound(snapshot, called, asked or size())
+    toll = toll_of(snapshot, snapshot.keys[KEY_ID], called)
     return claim(
-        snapshot,
-        snapshot.keys[KEY_ID],
-        called,
-        worst,
+        toll,
+        bound(toll.terms, asked or size()),
         reservation_id=new_reservation_id(),
         request_id=REQUEST_ID,
         expected_cost=expected_cost,

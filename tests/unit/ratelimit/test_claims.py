@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit_service.claims import bound, scope_name
+from ratelimit_service.claims import Bound, bound, scope_name
 from ratelimit_service.ledger.types import LARGEST_AMOUNT, ScopeClaim, Slot, UsageRow
 from ratelimit_service.size import RequestSize
+from ratelimit_service.terms import all_terms
 from tests.unit.ratelimit.builders import KEY_ID, REQUEST_ID, claim_of, size, snapshot_of
 from tollhouse import endpoints
 from tollhouse.money import Usage
 from tollhouse.policy.compiled import Limits, Scope, Snapshot
 
 KEY, PROJECT = f"key:{KEY_ID}", "project:site"
+
+
+def worst(snapshot: Snapshot, asked: RequestSize) -> Bound:
+    """The bound of a call to `small`."""
+    return bound(all_terms(snapshot, snapshot.aliases["small"]), asked)
 
 
 def slots_of(snapshot: Snapshot) -> list[Slot]:
@@ -79,9 +85,9 @@ def test_every_limit_arrives_at_its_own_scope(tmp_path: Path) -> None:
 def test_the_worst_case_is_claimed_at_the_full_price(tmp_path: Path) -> None:
     snapshot = snapshot_of(tmp_path)
     two_choices = size(2_000, max_tokens=100, n=2)
-    worst = bound(snapshot, snapshot.aliases["small"], two_choices)
+    expected = worst(snapshot, two_choices)
     asked = claim_of(snapshot, two_choices)
-    assert worst.usage == Usage(2_000, 200)
+    assert expected.usage == Usage(2_000, 200)
     assert (asked.tokens, asked.cost) == (2_200, 2_000 * 150 + 200 * 600)
 
 
@@ -118,15 +124,15 @@ def test_a_call_beyond_what_the_ledger_counts_is_not_countable(
     tmp_path: Path, hostile: RequestSize
 ) -> None:
     snapshot = snapshot_of(tmp_path)
-    assert not bound(snapshot, snapshot.aliases["small"], hostile).is_countable
+    assert not worst(snapshot, hostile).is_countable
 
 
 def test_a_call_is_not_countable_for_its_cost_alone(tmp_path: Path) -> None:
     snapshot = snapshot_of(tmp_path)
-    dear = bound(snapshot, snapshot.aliases["small"], size(2**40))
+    dear = worst(snapshot, size(2**40))
     assert dear.tokens < LARGEST_AMOUNT < dear.cost
     assert not dear.is_countable
-    assert bound(snapshot, snapshot.aliases["small"], size(2**30)).is_countable
+    assert worst(snapshot, size(2**30)).is_countable
 
 
 @pytest.mark.parametrize(

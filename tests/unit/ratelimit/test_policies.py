@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ratelimit_service import toll
 from ratelimit_service.policies import Policies, UnknownGrant
 from ratelimit_service.size import Call
 from tests.unit.ratelimit.builders import KEY_ID, size, write_policy
@@ -62,6 +63,32 @@ async def test_a_call_granted_by_a_newer_policy_waits_until_it_is_read_here_too(
 ) -> None:
     newer = tree.edit("another")
     assert await tree.version(newer, "another") == newer
+
+
+async def test_what_a_call_is_counted_by_is_worked_out_once_and_anew_after_an_edit(
+    tree: Tree,
+) -> None:
+    call = Call(KEY_ID, "small", size())
+    before = await tree.policies.find(call)
+    assert await tree.policies.find(call) is before
+    write_policy(tree.path, team="requests_per_minute: 7")
+    tree.holder.reload()
+    after = await tree.policies.find(call)
+    assert after is await tree.policies.find(call)
+    limits = [scope.limits.requests_per_minute for scope in after.slots[0].scopes]
+    assert limits == [None, None, 7]
+
+
+def test_no_more_is_kept_of_a_policy_than_has_room(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toll, "_MOST_KEPT", 1)
+    tolls = toll.Tolls(tree.holder.current)
+    small, vectors = tolls.find(KEY_ID, "small"), tolls.find(KEY_ID, "vectors")
+    assert tolls.find(KEY_ID, "vectors") is vectors
+    again = tolls.find(KEY_ID, "small")
+    assert again == small
+    assert again is not small
 
 
 async def test_many_such_calls_wait_for_one_reading(tree: Tree) -> None:

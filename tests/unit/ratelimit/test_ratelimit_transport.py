@@ -75,8 +75,8 @@ def size_of(*said: str) -> RequestSize:
     return read({**FACTS, "size": ";".join(["endpoint=rerank", *said])}).size
 
 
-def over_the_wire(response: RateLimitResponse) -> RateLimitResponse:
-    return RateLimitResponse.FromString(response.SerializeToString())
+def over_the_wire(answer: bytes) -> RateLimitResponse:
+    return RateLimitResponse.FromString(answer)
 
 
 def headers(response: RateLimitResponse) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from authz_service.verdicts import Granted
 from ratelimit_service.coverage import NotCovered, not_covered
 from ratelimit_service.reservation import output_limit, worst_case
 from ratelimit_service.size import RequestSize
+from ratelimit_service.terms import terms_of
 from tests.lua.modules import Modules
 from tests.unit.ratelimit.builders import KEY_ID, size, snapshot_of
 from tollhouse import endpoints
@@ -70,7 +71,9 @@ def test_the_output_limit_is_what_the_rewritten_body_allows(
     written = {name: sent[name] for name in CAPS if sent.get(name) is not None}
 
     asked = None if facts.get("max_tokens") is None else int(facts["max_tokens"])
-    assert output_limit(asked, policy.aliases["small"], policy.org) == max(written.values())
+    assert output_limit(asked, terms_of(policy.aliases["small"], policy.org)) == max(
+        written.values()
+    )
     assert OBEYED[field] & set(written), "nothing caps the provider"
 
 
@@ -82,7 +85,7 @@ def test_the_input_bound_is_never_less_than_the_bytes_of_the_texts(
     body = json.dumps({"model": "small", "messages": messages}, ensure_ascii=ascii_only)
     facts = LUA.call("scan", "read", body.encode(), "chat/completions")
 
-    bound = worst_case(size(facts["text_bytes"]), snapshot.aliases["small"], snapshot.org)
+    bound = worst_case(size(facts["text_bytes"]), terms_of(snapshot.aliases["small"], snapshot.org))
 
     assert bound.input_tokens >= sum(len(text.encode()) for text in texts)
 
@@ -96,7 +99,7 @@ def test_a_picture_counts_as_the_most_that_one_can_cost_however_many_bytes_it_ha
     facts = LUA.call("scan", "read", body, "chat/completions")
     read = size(facts["text_bytes"], media_parts=facts["media_parts"])
 
-    bound = worst_case(read, snapshot.aliases["small"], snapshot.org)
+    bound = worst_case(read, terms_of(snapshot.aliases["small"], snapshot.org))
 
     media = facts["media_parts"] * 3_000
     assert facts["media_parts"] >= 1
@@ -111,7 +114,7 @@ def test_every_choice_may_use_the_whole_output_limit(
     snapshot: Snapshot, asked: int | None, n: int, output_tokens: int
 ) -> None:
     alias = snapshot.aliases["small"]
-    bound = worst_case(size(100, max_tokens=asked, n=n), alias, snapshot.org)
+    bound = worst_case(size(100, max_tokens=asked, n=n), terms_of(alias, snapshot.org))
     assert bound == Usage(100, output_tokens)
 
 
@@ -120,37 +123,37 @@ def test_without_a_limit_of_its_own_an_alias_is_bound_by_the_client_or_the_orgs_
 ) -> None:
     policy = narrowed(snapshot, None, 4_096, "max_tokens")
     alias = policy.aliases["small"]
-    assert output_limit(None, alias, policy.org) == 4_096
-    assert output_limit(9_000, alias, policy.org) == 9_000
+    assert output_limit(None, terms_of(alias, policy.org)) == 4_096
+    assert output_limit(9_000, terms_of(alias, policy.org)) == 9_000
 
 
 def test_embeddings_have_no_output(snapshot: Snapshot) -> None:
     asked = size(100, max_tokens=50, n=4, endpoint=endpoints.EMBEDDINGS)
-    assert worst_case(asked, snapshot.aliases["vectors"], snapshot.org) == Usage(100, 0)
+    assert worst_case(asked, terms_of(snapshot.aliases["vectors"], snapshot.org)) == Usage(100, 0)
 
 
 def test_nothing_of_the_input_is_taken_to_be_cached(snapshot: Snapshot) -> None:
-    bound = worst_case(size(1_000), snapshot.aliases["small"], snapshot.org)
+    bound = worst_case(size(1_000), terms_of(snapshot.aliases["small"], snapshot.org))
     assert bound.cached_input_tokens == 0
 
 
 def test_tools_add_what_a_provider_writes_about_them(snapshot: Snapshot) -> None:
     alias = replace(snapshot.aliases["small"], max_tokens_for_tools=700)
     with_tools = replace(size(100, max_tokens=5), tools=True)
-    assert worst_case(with_tools, alias, snapshot.org) == Usage(800, 5)
+    assert worst_case(with_tools, terms_of(alias, snapshot.org)) == Usage(800, 5)
 
 
 def test_a_prediction_may_be_billed_as_output_beyond_the_cap(snapshot: Snapshot) -> None:
     predicted = replace(size(100, max_tokens=5, n=2), prediction=True)
-    bound = worst_case(predicted, snapshot.aliases["small"], snapshot.org)
+    bound = worst_case(predicted, terms_of(snapshot.aliases["small"], snapshot.org))
     assert bound == Usage(100, 2 * (5 + 100))
 
 
 def test_no_chat_can_read_more_than_the_context_window(snapshot: Snapshot) -> None:
     alias = replace(snapshot.aliases["small"], max_input_tokens=8_192)
     large = size(100, media_parts=9, max_tokens=5)
-    assert worst_case(large, alias, snapshot.org) == Usage(8_192, 5)
-    assert worst_case(size(100, max_tokens=5), alias, snapshot.org) == Usage(100, 5)
+    assert worst_case(large, terms_of(alias, snapshot.org)) == Usage(8_192, 5)
+    assert worst_case(size(100, max_tokens=5), terms_of(alias, snapshot.org)) == Usage(100, 5)
 
 
 def test_the_context_window_bounds_each_text_of_an_embeddings_call_and_not_their_sum(
@@ -158,7 +161,7 @@ def test_the_context_window_bounds_each_text_of_an_embeddings_call_and_not_their
 ) -> None:
     alias = replace(snapshot.aliases["vectors"], max_input_tokens=8_192)
     many = size(100_000, endpoint=endpoints.EMBEDDINGS)
-    assert worst_case(many, alias, snapshot.org) == Usage(100_000, 0)
+    assert worst_case(many, terms_of(alias, snapshot.org)) == Usage(100_000, 0)
 
 
 def test_what_the_policy_adds_to_a_body_counts_as_if_the_client_had_sent_it(
@@ -167,7 +170,7 @@ def test_what_the_policy_adds_to_a_body_counts_as_if_the_client_had_sent_it(
     defaults = {"functions": '[{"name":"é"}]', "prediction": "{}"}
     alias = replace(snapshot.aliases["small"], defaults=defaults, max_tokens_for_tools=700)
     added = len(b',"functions":[{"name":"\xc3\xa9"}],"prediction":{}')
-    bound = worst_case(size(100, max_tokens=5), alias, snapshot.org)
+    bound = worst_case(size(100, max_tokens=5), terms_of(alias, snapshot.org))
     assert bound == Usage(100 + added + 700, 5 + 100 + added)
 
 
@@ -230,7 +233,7 @@ def test_no_body_is_billed_for_more_than_its_bound(
         return  # the provider refuses what its model cannot read
     caps = [billed[name] for name in OBEYED[field] if billed.get(name) is not None]
 
-    bound = worst_case(asked, alias, policy.org)
+    bound = worst_case(asked, terms_of(alias, policy.org))
 
     assert prompt <= bound.input_tokens
     assert min(caps) * (billed.get("n") or 1) <= bound.output_tokens

@@ -9,6 +9,7 @@ import pytest
 from ratelimit_service.coverage import not_covered
 from ratelimit_service.reservation import widest, worst_case, worst_cost
 from ratelimit_service.size import RequestSize
+from ratelimit_service.terms import all_terms, terms_of
 from tests.unit.ratelimit.builders import snapshot_of
 from tollhouse import endpoints
 from tollhouse.money import Price, TokenPrice, Usage
@@ -44,7 +45,7 @@ def asked(endpoint: str, **facts: object) -> RequestSize:
 
 def bound(snapshot: Snapshot, endpoint: str, **facts: object) -> Usage:
     alias = priced(snapshot, DEARER)
-    return worst_case(asked(endpoint, **facts), alias, snapshot.org)
+    return worst_case(asked(endpoint, **facts), terms_of(alias, snapshot.org))
 
 
 @pytest.mark.parametrize(
@@ -54,8 +55,8 @@ def test_a_call_that_makes_no_tokens_reserves_what_a_request_costs(
     snapshot: Snapshot, endpoint: str
 ) -> None:
     alias = priced(snapshot, replace(DEARER, per_request=9))
-    usage = worst_case(asked(endpoint, n=7, media_parts=2), alias, snapshot.org)
-    assert (usage, worst_cost(usage, alias)) == (Usage(0, 0), 9)
+    usage = worst_case(asked(endpoint, n=7, media_parts=2), terms_of(alias, snapshot.org))
+    assert (usage, worst_cost(usage, terms_of(alias, snapshot.org))) == (Usage(0, 0), 9)
 
 
 def test_any_part_of_a_prompt_may_be_written_to_a_cache_where_the_provider_does_so_unasked(
@@ -82,7 +83,7 @@ def test_sound_in_a_prompt_lasts_as_long_as_its_tokens_do_where_time_is_charged(
     snapshot: Snapshot,
 ) -> None:
     alias = priced(snapshot, Price(0, 0, per_hour=1))
-    usage = worst_case(asked(endpoints.CHAT, media_parts=1), alias, snapshot.org)
+    usage = worst_case(asked(endpoints.CHAT, media_parts=1), terms_of(alias, snapshot.org))
     assert usage.audio_milliseconds == 3_000 * 80
     assert bound(snapshot, endpoints.CHAT, media_parts=1).audio_milliseconds == 0
 
@@ -90,7 +91,7 @@ def test_sound_in_a_prompt_lasts_as_long_as_its_tokens_do_where_time_is_charged(
 def test_a_part_that_costs_what_its_total_does_is_not_told_apart(snapshot: Snapshot) -> None:
     alias = priced(snapshot, Price(1, 2))
     size = asked(endpoints.CHAT, media_parts=1, cache_control=True)
-    assert worst_case(size, alias, snapshot.org) == Usage(3_100, 1_000)
+    assert worst_case(size, terms_of(alias, snapshot.org)) == Usage(3_100, 1_000)
 
 
 @pytest.mark.parametrize("endpoint", [endpoints.TRANSCRIPTIONS, endpoints.TRANSLATIONS])
@@ -98,7 +99,7 @@ def test_an_upload_lasts_as_long_as_the_most_frugal_codec_makes_it(
     snapshot: Snapshot, endpoint: str
 ) -> None:
     alias = priced(snapshot, DEARER, max_output_tokens=None)
-    usage = worst_case(asked(endpoint, audio_bytes=750 * 60), alias, snapshot.org)
+    usage = worst_case(asked(endpoint, audio_bytes=750 * 60), terms_of(alias, snapshot.org))
     assert usage == Usage(
         100 + 60 * 32,
         60 * 32,
@@ -109,7 +110,7 @@ def test_an_upload_lasts_as_long_as_the_most_frugal_codec_makes_it(
 
 def test_characters_to_be_spoken_are_exact_and_their_sound_is_bounded(snapshot: Snapshot) -> None:
     alias = priced(snapshot, DEARER, max_output_tokens=None)
-    usage = worst_case(asked(endpoints.SPEECH, characters=40), alias, snapshot.org)
+    usage = worst_case(asked(endpoints.SPEECH, characters=40), terms_of(alias, snapshot.org))
     assert usage == Usage(100, 600, output_audio_tokens=600, characters=40)
 
 
@@ -121,7 +122,7 @@ def test_a_body_whose_characters_nobody_counted_has_no_more_than_bytes(snapshot:
 def test_every_picture_that_is_asked_for_may_be_made(snapshot: Snapshot, endpoint: str) -> None:
     alias = priced(snapshot, DEARER, max_output_tokens=None)
     size = asked(endpoint, n=3, image_variant="hd 1024x1024", media_parts=1)
-    assert worst_case(size, alias, snapshot.org) == Usage(
+    assert worst_case(size, terms_of(alias, snapshot.org)) == Usage(
         3_100,
         3 * 6_540,
         input_audio_tokens=3_000,
@@ -139,7 +140,10 @@ def test_a_picture_that_the_policy_makes_larger_is_reserved_at_the_dearest(
     size = asked(endpoints.IMAGES, image_variant="default 1024x1024")
     alias = priced(snapshot, price)
     larger = replace(alias, defaults={"quality": '"hd"'})
-    costs = [worst_cost(worst_case(size, each, snapshot.org), each) for each in (alias, larger)]
+    costs = [
+        worst_cost(worst_case(size, terms), terms)
+        for terms in (terms_of(each, snapshot.org) for each in (alias, larger))
+    ]
     assert costs == [40, 80]
 
 
@@ -157,14 +161,14 @@ def test_a_search_has_a_hundred_documents_of_five_hundred_tokens(
 def test_a_query_counts_with_every_document_where_tokens_are_charged(snapshot: Snapshot) -> None:
     assert bound(snapshot, endpoints.RERANK, documents=7).input_tokens == 700
     by_search = priced(snapshot, Price(0, 0, per_thousand_searches=1))
-    usage = worst_case(asked(endpoints.RERANK, documents=7), by_search, snapshot.org)
+    usage = worst_case(asked(endpoints.RERANK, documents=7), terms_of(by_search, snapshot.org))
     assert usage.input_tokens == 100
 
 
 def test_the_prompts_of_a_completion_each_have_a_context_window(snapshot: Snapshot) -> None:
     alias = priced(snapshot, DEARER, max_input_tokens=60)
     tokens = {
-        endpoint: worst_case(asked(endpoint), alias, snapshot.org).input_tokens
+        endpoint: worst_case(asked(endpoint), terms_of(alias, snapshot.org)).input_tokens
         for endpoint in (endpoints.CHAT, endpoints.COMPLETIONS)
     }
     assert tokens == {endpoints.CHAT: 60, endpoints.COMPLETIONS: 100}
@@ -173,7 +177,7 @@ def test_the_prompts_of_a_completion_each_have_a_context_window(snapshot: Snapsh
 def test_a_stored_conversation_may_fill_the_context_window(snapshot: Snapshot) -> None:
     alias = priced(snapshot, DEARER, max_input_tokens=8_192)
     size = asked(endpoints.RESPONSES, continued=True)
-    assert worst_case(size, alias, snapshot.org).input_tokens == 8_192
+    assert worst_case(size, terms_of(alias, snapshot.org)).input_tokens == 8_192
 
 
 HARD = [Scope("team", "web", Limits(monthly_spend_nanousd=1), None)]
@@ -209,7 +213,7 @@ def test_a_tier_is_reserved_at_the_dearer_of_its_own_price_and_the_usual(
     cheap = replace(DEARER, service_tiers=(("flex", TokenPrice(500_000, 1_000_000)),))
     flex = replace(PRIORITY, service_tier="flex")
     costs = [
-        widest(snapshot, priced(snapshot, price), size)[1]
+        widest(all_terms(snapshot, priced(snapshot, price)), size)[1]
         for price, size in ((TIERED, PRIORITY), (cheap, flex))
     ]
     assert costs == [100 * 4 + 10 * 9, 100 * 5 // 4 + 10 * 7]
@@ -217,18 +221,18 @@ def test_a_tier_is_reserved_at_the_dearer_of_its_own_price_and_the_usual(
 
 def test_a_tier_of_the_policy_is_reserved_too(snapshot: Snapshot) -> None:
     alias = priced(snapshot, TIERED, defaults={"service_tier": '"priority"'})
-    usage = worst_case(asked(endpoints.CHAT), alias, snapshot.org)
+    usage = worst_case(asked(endpoints.CHAT), terms_of(alias, snapshot.org))
     assert usage.service_tier == "priority"
 
 
 def test_the_dearest_deployment_is_reserved(snapshot: Snapshot) -> None:
     alias = priced(snapshot, Price(1_000_000, 0), Price(9_000_000, 0), None)
-    assert worst_cost(Usage(10, 5), alias) == 90
+    assert worst_cost(Usage(10, 5), terms_of(alias, snapshot.org)) == 90
 
 
 def test_the_dearest_of_an_alias_and_its_fallbacks_is_reserved(snapshot: Snapshot) -> None:
     alias = priced(snapshot, Price(1_000_000, 0), fallbacks=("other",))
     other = priced(snapshot, Price(3_000_000, 0), max_output_tokens=9_000)
     policy = replace(snapshot, aliases={"small": alias, "other": other})
-    usage, cost = widest(policy, alias, asked(endpoints.CHAT))
+    usage, cost = widest(all_terms(policy, alias), asked(endpoints.CHAT))
     assert (usage.input_tokens, usage.output_tokens, cost) == (100, 9_000, 300)
