@@ -32,10 +32,15 @@ function M.most(request, reservation)
   return input or huge, output or endpoints.generates[request["endpoint"]] and huge or 0
 end
 
+-- A number among the facts of a request; one that is not there has its default.
+local function fact(request, name, default)
+  return tonumber(request[name]) or default
+end
+
 -- Input tokens of a request.
 function M.input(request, most)
-  local text = ceil(tonumber(request["text_bytes"]) / BYTES_PER_TOKEN)
-  return min(text + tonumber(request["media_parts"]) * TOKENS_PER_MEDIA_PART, most)
+  local text = ceil(fact(request, "text_bytes", 0) / BYTES_PER_TOKEN)
+  return min(text + fact(request, "media_parts", 0) * TOKENS_PER_MEDIA_PART, most)
 end
 
 -- Output tokens of a stream that has brought so many events and bytes of content: an event is about
@@ -96,7 +101,7 @@ end
 -- Of a part, as much as was reserved, within what its total has left; of sound and pictures in a body
 -- of text, as much as their parts are taken for.
 local function add_parts(counts, reserved, request)
-  local media = is_sensed(request["endpoint"]) and huge or tonumber(request["media_parts"]) * TOKENS_PER_MEDIA_PART
+  local media = is_sensed(request["endpoint"]) and huge or fact(request, "media_parts", 0) * TOKENS_PER_MEDIA_PART
   local caps = { input_audio_tokens = media, input_image_tokens = media }
   for total, names in pairs(PARTS) do
     local left = counts[total]
@@ -112,14 +117,11 @@ end
 -- What is counted otherwise than in tokens, from the facts of the request.
 local function units(request)
   local endpoint = request["endpoint"]
-  local function fact(name)
-    return tonumber(request[name] or 0) or 0
-  end
   return {
-    images = endpoint:find("^images/") and fact("n") or nil,
-    audio_milliseconds = ceil(fact("audio_bytes") * 1000 / LEAST_BYTES_PER_SECOND),
-    characters = fact("characters"),
-    search_units = endpoint == "rerank" and max(ceil(fact("documents") / DOCUMENTS_PER_SEARCH), 1) or nil,
+    images = endpoint:find("^images/") and fact(request, "n", 1) or nil,
+    audio_milliseconds = ceil(fact(request, "audio_bytes", 0) * 1000 / LEAST_BYTES_PER_SECOND),
+    characters = fact(request, "characters", 0),
+    search_units = endpoint == "rerank" and max(ceil(fact(request, "documents", 0) / DOCUMENTS_PER_SEARCH), 1) or nil,
   }
 end
 

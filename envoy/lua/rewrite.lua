@@ -1,6 +1,7 @@
--- In a provider's cluster, once per attempt: the provider's model name and the policy's parameters go
--- into the body, every other byte stays; path and host become the provider's. Last of all it sets
--- the seal (x-tollhouse-rewritten), without which the next filter refuses the request.
+-- In a provider's cluster, once per attempt: what it must not see of the headers stays behind (withhold.lua);
+-- the provider's model name and the policy's parameters go into the body, every other byte stays; path and
+-- host become the provider's. Last of all it sets the seal (x-tollhouse-rewritten), without which the next
+-- filter refuses the request.
 --
 -- Writes tollhouse.attempt    which deployment is asked now: provider, provider_model, deployment, price,
 --                             show_model and bind for response.lua; tried: all so far, with their statuses
@@ -14,6 +15,7 @@
 local endpoints = require("endpoints")
 local estimate = require("estimate")
 local splice = require("splice")
+local withhold = require("withhold")
 
 local M = {}
 
@@ -116,6 +118,7 @@ end
 
 local function rewrite(handle, provider)
   local granted, asked = begin(handle, provider)
+  provider.keep_passing(handle:headers())
   local request = handle:streamInfo():dynamicMetadata():get("tollhouse.request")
   if endpoints.has_body[request["endpoint"]] then rewrite_body(handle, granted, asked) end
   local headers = handle:headers()
@@ -134,8 +137,13 @@ local function note_status(handle)
   metadata:set(NAMESPACE, "tried", tried)
 end
 
--- provider: {name, host, base_path}, rendered from policies/providers.yaml.
-function M.to_provider(provider)
+-- rendered: {name, host, base_path, passing = the headers that may pass besides (withhold.lua)}, from
+-- policies/providers.yaml.
+function M.to_provider(rendered)
+  local provider = {
+    name = rendered.name, host = rendered.host, base_path = rendered.base_path,
+    keep_passing = withhold.all_but(rendered.passing),
+  }
   return function(handle)
     local ok, problem = pcall(rewrite, handle, provider)
     -- Nothing to undo: without the seal the next filter answers 500 for us.

@@ -1,10 +1,12 @@
--- First in a provider's cluster, once per attempt: of the headers only those go on that are known to
--- be harmless there, or that the provider's policy names. All else stays behind: the caller's account
--- and feature headers, and what an attempt at another provider has left in these same headers.
--- Last of all it sets x-tollhouse-withheld, without which the seal refuses the request.
+-- First of an attempt at a provider: of the headers only those go on that are known to be harmless there,
+-- that the provider's policy names, or that Envoy has just set for it. All else stays behind: the caller's
+-- account and feature headers, and what an attempt at another provider has left in these same headers.
 
 local M = {}
 
+local byte, find = string.byte, string.find
+
+local COLON = 58
 -- x-request-id: attempts share one set of headers with the access log, which would lose it.
 local ALWAYS = {
   "content-type", "content-length", "accept", "user-agent", "traceparent", "tracestate",
@@ -12,28 +14,29 @@ local ALWAYS = {
 }
 -- x-stainless-: the SDKs' platform and retry count. The gateway's own are removed after the rewrite,
 -- which reads them.
-local PREFIXES = { ":", "x-stainless-", "x-tollhouse-", "x-envoy-" }
+local PREFIXES = { "^x%-stainless%-", "^x%-tollhouse%-", "^x%-envoy%-" }
 
 local function begins_as_one(name)
-  for _, prefix in ipairs(PREFIXES) do
-    if name:sub(1, #prefix) == prefix then return true end
+  if byte(name, 1) == COLON then return true end
+  for i = 1, #PREFIXES do
+    if find(name, PREFIXES[i]) then return true end
   end
   return false
 end
 
--- names: the headers that may pass to this provider besides, in lower case.
+-- names: the headers that may pass to this provider besides, in lower case. Gives a function that removes
+-- all others.
 function M.all_but(names)
   local passes = {}
   for _, name in ipairs(ALWAYS) do passes[name] = true end
   for _, name in ipairs(names) do passes[name] = true end
-  return function(handle)
-    local headers, withheld = handle:headers(), {}
+  return function(headers)
+    local withheld = {}
     for name in pairs(headers) do
       if not passes[name] and not begins_as_one(name) then withheld[#withheld + 1] = name end
     end
     -- Not within the loop: headers cannot be changed while they are read.
-    for _, name in ipairs(withheld) do headers:remove(name) end
-    headers:replace("x-tollhouse-withheld", "1")
+    for i = 1, #withheld do headers:remove(withheld[i]) end
   end
 end
 

@@ -127,6 +127,23 @@ def test_units_are_counted_from_the_request(modules: Modules) -> None:
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "facts"),
+    [
+        ("chat/completions", {"text_bytes": "0", "media_parts": "0", "stream": "false"}),
+        ("responses", {"previous_response_id": "none", "text_bytes": "0", "media_parts": "0"}),
+        ("images/generations", {"n": "1", "text_bytes": "0", "media_parts": "0"}),
+        ("audio/speech", {"characters": "0", "text_bytes": "0", "media_parts": "0"}),
+        ("rerank", {"documents": "0", "text_bytes": "0", "media_parts": "0"}),
+    ],
+)
+def test_a_fact_that_is_not_told_has_its_default(
+    modules: Modules, endpoint: str, facts: dict[str, str]
+) -> None:
+    told = estimate(modules, "first", {"endpoint": endpoint, **facts}, None)
+    assert estimate(modules, "first", {"endpoint": endpoint}, None) == told
+
+
+@pytest.mark.parametrize(
     ("endpoint", "source"),
     [("messages/count_tokens", "none"), ("responses/id", "none"), ("files", "rule")],
 )

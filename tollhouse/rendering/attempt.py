@@ -1,9 +1,9 @@
 """The filters that every attempt at a provider passes through, in its cluster.
 
-In order: forget what another attempt has set, withhold what this provider must not see, add its own
-headers and its credential, rewrite the body, seal it (a request that the steps before did not
-finish is refused), remove our own headers. The credential comes before the rewrite, from which on a
-request counts as sent: one that is refused for want of a credential is not charged.
+In order: forget what another attempt has set, add this provider's own headers and its credential,
+withhold what it must not see and rewrite the body, seal it (a request that this did not finish is
+refused), remove our own headers. The credential comes before the rewrite, from which on a request
+counts as sent: one that is refused for want of a credential is not charged.
 They run in the cluster, once per attempt, so that a second provider never sees a first one's key.
 """
 
@@ -26,6 +26,8 @@ from envoy_data_plane.envoy.config.core.v3 import (
     HeaderValueOptionHeaderAppendAction,
     TypedExtensionConfig,
 )
+from envoy_data_plane.envoy.extensions.common.matching.v3 import ExtensionWithMatcher
+from envoy_data_plane.envoy.extensions.filters.common.matcher.action.v3 import SkipFilter
 from envoy_data_plane.envoy.extensions.filters.http.credential_injector.v3 import (
     CredentialInjector,
 )
@@ -37,16 +39,24 @@ from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.http.upstream_codec.v3 import UpstreamCodec
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.extensions.http.injected_credentials.generic.v3 import Generic
-from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput, StringMatcher
 from envoy_data_plane.google.protobuf import Any
+from envoy_data_plane.xds.core.v3 import TypedExtensionConfig as XdsExtension
+from envoy_data_plane.xds.type.matcher.v3 import (
+    Matcher,
+    MatcherMatcherList,
+    MatcherMatcherListFieldMatcher,
+    MatcherMatcherListPredicate,
+    MatcherMatcherListPredicateSinglePredicate,
+    MatcherOnMatch,
+)
+from envoy_data_plane.xds.type.matcher.v3 import StringMatcher as XdsStringMatcher
 
 from tollhouse import contract
 from tollhouse.decisions import error_body
 from tollhouse.policy.compiled import Provider
 from tollhouse.rendering import messages
 
-WITHHELD_HEADER = "x-tollhouse-withheld"
-"""Set by withhold.lua once it has looked at every header."""
 SIMULATOR_HEADER = "x-simulate"
 """Directives of a test; it passes to the simulator alone, unless a policy forwards it."""
 # withhold.lua would remove these, too; a credential is worth removing twice.
@@ -78,16 +88,20 @@ PROVIDER_HEADER_PREFIXES_WITHHELD = (
 def filters(provider: Provider, base_url: str, directory: Path) -> list[HttpFilter]:
     """For a provider, or for the simulator that stands in for it at another `base_url`."""
     is_simulated = base_url != provider.base_url
-    passing = (*provider.forward_headers, *((SIMULATOR_HEADER,) if is_simulated else ()))
+    has_credential = provider.secret is not None or is_simulated
+    passing = (
+        *provider.forward_headers,
+        *provider.headers,
+        *((provider.auth_header,) if has_credential else ()),
+        *((SIMULATOR_HEADER,) if is_simulated else ()),
+    )
     secret_file = directory / "secrets" / f"{provider.name}.json"
     injector = "envoy.filters.http.credential_injector"
-    has_credential = provider.secret is not None or is_simulated
     return [
         _filter("forget", _forget()),
-        _filter("withhold", _withhold(passing, directory / "lua")),
         *([_filter("headers", _headers(provider))] if provider.headers else []),
         *([_filter(injector, _credential(provider, secret_file))] if has_credential else []),
-        _filter("rewrite", _rewrite(provider, base_url, directory / "lua")),
+        _filter("rewrite", _rewrite(provider, base_url, passing, directory / "lua")),
         _filter("seal", _seal()),
         _filter("clean", _clean()),
         _filter("envoy.filters.http.upstream_codec", UpstreamCodec()),
@@ -116,17 +130,9 @@ def _set(name: str, value: str) -> Mutation:
 
 
 def _forget() -> HeaderMutation:
-    names = (*_CREDENTIALS, WITHHELD_HEADER, contract.REWRITTEN_HEADER)
+    names = (*_CREDENTIALS, contract.REWRITTEN_HEADER)
     return HeaderMutation(
         mutations=Mutations(request_mutations=[Mutation(remove=name) for name in names])
-    )
-
-
-def _withhold(passing: tuple[str, ...], lua_dir: Path) -> Lua:
-    names = ", ".join(f'"{name}"' for name in passing)
-    return _lua(
-        f'package.path = "{lua_dir}/?.lua"\n'
-        f'envoy_on_request = require("withhold").all_but{{{names}}}\n'
     )
 
 
@@ -150,37 +156,57 @@ def _credential(provider: Provider, secret_file: Path) -> CredentialInjector:
     )
 
 
-def _rewrite(provider: Provider, base_url: str, lua_dir: Path) -> Lua:
+def _rewrite(provider: Provider, base_url: str, passing: tuple[str, ...], lua_dir: Path) -> Lua:
     url = urlsplit(base_url)
+    names = ", ".join(f'"{name}"' for name in passing)
     return _lua(
         f'package.path = "{lua_dir}/?.lua"\n'
         'local rewrite = require("rewrite")\n'
         "envoy_on_response = rewrite.on_response\n"
         "envoy_on_request = rewrite.to_provider{\n"
         f'  name = "{provider.name}", host = "{url.netloc}", base_path = "{url.path}",\n'
+        f"  passing = {{{names}}},\n"
         "}\n"
     )
 
 
-def _seal() -> Lua:
-    # A Lua error leaves the request to go on as it came. withhold.lua and rewrite.lua each set a
-    # header last of all, so a request that lacks one was not finished, whatever went wrong. This
-    # script stands alone: it loads no file, cannot yield, and has one branch. (upstream_rbac cannot
-    # do it: it decides when the host is picked, before any filter has run.)
+def _seal() -> ExtensionWithMatcher:
+    # A Lua error leaves the request to go on as it came. rewrite.lua sets a header last of all, so
+    # a request that lacks it was not finished, whatever went wrong. Envoy itself looks for it; the
+    # script refuses whatever it is given, loads no file and cannot yield. (upstream_rbac cannot do
+    # it: it decides when the host is picked, before any filter has run.)
     refusal = error_body(
         "internal_error",
         "The gateway could not rewrite this request and did not send it. "
         "Tell the gateway's operator the request id.",
     )
-    return _lua(
+    refuse = _lua(
         "function envoy_on_request(handle)\n"
-        "  local headers = handle:headers()\n"
-        f'  local withheld = headers:get("{WITHHELD_HEADER}") == "1"\n'
-        f'  if withheld and headers:get("{contract.REWRITTEN_HEADER}") == "1" then return end\n'
         f'  handle:respond({{[":status"] = "500", ["content-type"] = "application/json",\n'
         f'    ["{contract.DECISION_HEADER}"] = "internal_error"}}, [[{refusal}]])\n'
         "end\n"
     )
+    return ExtensionWithMatcher(
+        xds_matcher=_skipped_with(contract.REWRITTEN_HEADER, "1"),
+        extension_config=TypedExtensionConfig(name="refuse", typed_config=Any.pack(refuse)),
+    )
+
+
+def _skipped_with(header: str, value: str) -> Matcher:
+    """Passes a filter over for the requests that have this header, and this value in it."""
+    sent = HttpRequestHeaderMatchInput(header_name=header)
+    predicate = MatcherMatcherListPredicateSinglePredicate(
+        input=_extension("header", sent), value_match=XdsStringMatcher(exact=value)
+    )
+    skip = MatcherMatcherListFieldMatcher(
+        predicate=MatcherMatcherListPredicate(single_predicate=predicate),
+        on_match=MatcherOnMatch(action=_extension("skip", SkipFilter())),
+    )
+    return Matcher(matcher_list=MatcherMatcherList(matchers=[skip]))
+
+
+def _extension(name: str, config: betterproto2.Message) -> XdsExtension:
+    return XdsExtension(name=name, typed_config=Any.pack(config))
 
 
 def _clean() -> HeaderMutation:

@@ -21,7 +21,6 @@ from tollhouse.rendering.clusters import provider_clusters
 
 FILTERS = [
     "forget",
-    "withhold",
     "headers",
     "envoy.filters.http.credential_injector",
     "rewrite",
@@ -74,13 +73,12 @@ def test_the_filters_of_an_attempt_are_in_the_order_that_keeps_keys_apart() -> N
         assert list(filters(made)) == FILTERS
         mutations = filters(made)["forget"]["mutations"]["request_mutations"]
         forgotten = {one["remove"] for one in mutations}
-        markers = {"x-tollhouse-rewritten", "x-tollhouse-withheld"}
-        assert {"authorization", "x-api-key", "api-key", *markers} <= forgotten
+        assert {"authorization", "x-api-key", "api-key", "x-tollhouse-rewritten"} <= forgotten
 
 
 def test_a_provider_without_fixed_headers_or_a_key_has_no_filter_for_them() -> None:
     made = filters(cluster("https://a.example/v1", secret=None))
-    assert list(made) == [name for name in FILTERS if name not in FILTERS[2:4]]
+    assert list(made) == [name for name in FILTERS if name not in FILTERS[1:3]]
 
 
 def test_fixed_headers_are_sent_as_written() -> None:
@@ -95,18 +93,22 @@ def test_fixed_headers_are_sent_as_written() -> None:
 
 
 def passing(made: dict[str, Any]) -> list[str]:
-    """The names that the rendered script gives to withhold.all_but."""
-    lua = LuaRuntime()
-    lua.execute("package.preload.withhold = function() return {all_but=function(n) got=n end} end")
-    lua.execute(filters(made)["withhold"]["default_source_code"]["inline_string"])
-    return list(lua.globals().got.values())
+    """The headers that may pass besides, as the rendered script says."""
+    return list(told_to_lua(made)["passing"].values())
 
 
 def test_what_a_policy_forwards_passes_and_directives_pass_to_the_simulator_alone() -> None:
     url, simulator = "https://a.example/v1", "http://127.0.0.1:7/acme/v1"
-    assert passing(cluster(url)) == []
-    assert passing(cluster(url, forward_headers=("openai-beta",))) == ["openai-beta"]
-    assert passing(cluster(url, seen_at=simulator)) == ["x-simulate"]
+    assert passing(cluster(url)) == ["authorization"]
+    forwarded = {"forward_headers": ("openai-beta",)}
+    assert passing(cluster(url, **forwarded)) == ["openai-beta", "authorization"]
+    assert passing(cluster(url, seen_at=simulator)) == ["authorization", "x-simulate"]
+
+
+def test_what_envoy_adds_for_a_provider_passes_and_a_credential_only_where_it_adds_one() -> None:
+    fixed = {"headers": {"x-title": "acme"}, "auth_header": "x-goog-api-key"}
+    assert passing(cluster("https://a.example/v1", **fixed)) == ["x-title", "x-goog-api-key"]
+    assert passing(cluster("https://a.example/v1", **fixed, secret=None)) == ["x-title"]
 
 
 def test_a_stand_in_asks_for_a_key_though_the_provider_does_not() -> None:
@@ -222,7 +224,7 @@ def test_the_credential_replaces_what_is_there_and_a_request_without_it_stays() 
 # What a policy may say, as Lua
 
 
-def told_to_lua(made: dict[str, Any]) -> dict[str, str]:
+def told_to_lua(made: dict[str, Any]) -> dict[str, Any]:
     """Runs the rendered script; what it gives to rewrite.to_provider."""
     lua = LuaRuntime()
     lua.execute(
@@ -261,11 +263,9 @@ def test_a_url_that_a_policy_may_hold_reaches_lua_as_it_is(url: str) -> None:
     if provider := admitted(ProviderFile, written):
         parts = urlsplit(provider.base_url)
         assert parts.geturl() == url.rstrip("/")
-        assert told_to_lua(cluster(provider.base_url)) == {
-            "name": "acme",
-            "host": parts.netloc,
-            "base_path": parts.path,
-        }
+        told = told_to_lua(cluster(provider.base_url))
+        assert told.pop("passing")
+        assert told == {"name": "acme", "host": parts.netloc, "base_path": parts.path}
 
 
 @given(HOSTILE | st.from_regex(r"\A[A-Za-z0-9._-]{1,20}\Z"))
@@ -278,18 +278,22 @@ def test_a_name_that_a_policy_may_hold_reaches_lua_and_the_file_system_as_it_is(
         assert Path(f"/secrets/{name}.json").resolve().parent == Path("/secrets")
 
 
-def test_the_seal_lets_a_finished_request_pass_and_refuses_any_other() -> None:
+def test_the_seal_is_passed_over_by_a_finished_request_alone() -> None:
+    seal = filters(cluster("https://a.example/v1"))["seal"]
+    [skip] = seal["xds_matcher"]["matcher_list"]["matchers"]
+    predicate = skip["predicate"]["single_predicate"]
+    assert predicate["input"]["typed_config"]["header_name"] == "x-tollhouse-rewritten"
+    assert predicate["value_match"] == {"exact": "1"}
+    assert skip["on_match"]["action"]["typed_config"]["@type"].endswith(".SkipFilter")
+    assert "on_no_match" not in seal["xds_matcher"]
+
+
+def test_the_seal_refuses_whatever_it_is_given() -> None:
     lua = LuaRuntime()
-    source = filters(cluster("https://a.example/v1"))["seal"]["default_source_code"]
-    lua.execute(source["inline_string"])
+    source = filters(cluster("https://a.example/v1"))["seal"]["extension_config"]["typed_config"]
+    lua.execute(source["default_source_code"]["inline_string"])
     asked = lua.eval(
-        "function(withheld, rewritten) local said = 'passes'; local sent = {"
-        "['x-tollhouse-withheld'] = withheld, ['x-tollhouse-rewritten'] = rewritten};"
-        "envoy_on_request({headers = function() return {get = function(_, name)"
-        " return sent[name] end} end,"
-        "respond = function(_, headers, body) said = headers[':status'] .. body end}) return said "
-        "end"
+        "function() local said = 'passes'; envoy_on_request({respond = function(_, headers, body)"
+        " said = headers[':status'] .. body end}) return said end"
     )
-    assert asked("1", "1") == "passes"
-    assert asked("1", "") == asked("1", None) == asked("1", "01") == asked(None, "1")
-    assert asked(None, None).startswith('500{"error": {"message": "The gateway could not rewrite')
+    assert asked().startswith('500{"error": {"message": "The gateway could not rewrite')
