@@ -22,7 +22,7 @@ EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.
 
 EXAMPLE_DIR ?= envoy/example
 
-.PHONY: help up install clients test lint check schema screenshots bench bench-policy bench-audit example clean
+.PHONY: help up install clients test lint check schema screenshots bench bench-policy bench-audit guard guard-baseline example clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -88,6 +88,12 @@ bench-policy: install  ## A policy of 100,000 keys: loading, reloading, and call
 
 bench-audit: install  ## Search in 10 million lines of access log (needs 15 GB in /tmp)
 	@$(BIN)/python -m bench.audit_search
+
+guard: install  ## Count instructions on the hot paths against bench/guard/baseline.json (needs valgrind)
+	@$(BIN)/python -m bench.guard
+
+guard-baseline: install  ## Write that baseline anew, after a change that is meant
+	@$(BIN)/python -m bench.guard --write
 
 example: install  ## Render envoy/example again, from policies/
 	@rm -rf $(EXAMPLE_DIR)

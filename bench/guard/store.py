@@ -1,0 +1,170 @@
+"""What admissions and settlements take at the server: a real redis-server, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from bench.guard import ratelimit, recorded
+from bench.guard.callgrind import Counted
+from bench.guard.comparing import INSTRUCTIONS, Figure
+from bench.guard.references import REDIS, REDIS_SCRIPT
+from ratelimit_service.admission import Reservation
+from ratelimit_service.ledger.ledger import Ledger
+from ratelimit_service.ledger.store import open_redis
+from ratelimit_service.ledger.types import Settlement
+from ratelimit_service.transport import call_from
+from tollhouse.local.embedded_redis import EmbeddedRedis
+from tollhouse.policy.source import PolicyDirectory
+from tollhouse.policy.watch import PolicyHolder
+
+_TIMES = 20
+_PATIENT_SECONDS = 60.0
+_SCRIPTS = ("cmdstat_evalsha", "cmdstat_eval", "cmdstat_fcall")
+# Its clock's work, ten times a second, is none of a request's.
+_SELDOM = ("--hz", "1", "--dynamic-hz", "no")
+_DUMPED_AT = "echoCommand"
+_NOTHING, _ADMIT = "nothing", "redis: an admission"
+_SETTLE, _TOGETHER = "redis: a settlement", f"redis: a settlement, of {_TIMES} together"
+
+
+Operation = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a server says of itself: runs of scripts, commands in them, bytes both ways."""
+
+    scripts: int
+    commands: int
+    bytes: int
+
+    def since(self, before: _Seen) -> _Seen:
+        return _Seen(
+            self.scripts - before.scripts,
+            self.commands - before.commands,
+            self.bytes - before.bytes,
+        )
+
+
+class Calls:
+    """The service's own calls, on its own ledger."""
+
+    def __init__(self, url: str) -> None:
+        now = time.time_ns() // 1000
+        self._ledger = Ledger(
+            open_redis(url, timeout_seconds=_PATIENT_SECONDS),
+            timeout_seconds=_PATIENT_SECONDS,
+            clock=lambda: now,  # every admission in one second of the sliding minute
+        )
+        self._holder = PolicyHolder(PolicyDirectory(recorded.POLICIES))
+        self._admission = ratelimit.admission(self._holder, self._ledger)
+        self._open: list[str] = []
+
+    async def admit(self) -> None:
+        """One call."""
+        found = await self._admission.admit(call_from(recorded.rate_limit()))
+        assert isinstance(found, Reservation)
+        self._open.append(found.id)
+
+    async def settle(self) -> None:
+        """The oldest of those that were admitted."""
+        await self._ledger.settle_many([self._settlement(self._open.pop(0))])
+
+    async def settle_together(self) -> None:
+        """All that were admitted."""
+        settlements = [self._settlement(each) for each in self._open]
+        self._open.clear()
+        await self._ledger.settle_many(settlements)
+
+    async def close(self) -> None:
+        """At the end."""
+        await self._ledger.close()
+
+    def _settlement(self, reservation_id: str) -> Settlement:
+        ended = recorded.access_log().SerializeToString()
+        return replace(ratelimit.settlement_of(ended, self._holder), reservation_id=reservation_id)
+
+
+class Windows:
+    """Lets a server dump its counters around operations, and asks it what it did."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.seen: dict[str, _Seen] = {}
+
+    async def count(self, name: str, operation: Operation | None, times: int) -> None:
+        """Does the operation so often between two dumps."""
+        before = await self._look()
+        await self._redis.echo("")
+        if operation:
+            for _ in range(times):
+                await operation()
+        await self._redis.echo("")
+        self.seen[name] = (await self._look()).since(before)
+
+    async def _look(self) -> _Seen:
+        # The bytes first: those of the other answer are not an operation's.
+        stats = await self._redis.info("stats")
+        called = await self._redis.info("commandstats")
+        counts = {name: int(each["calls"]) for name, each in called.items()}
+        scripts = sum(counts.pop(name, 0) for name in _SCRIPTS)
+        return _Seen(scripts, sum(counts.values()), _traffic(stats))
+
+
+def _traffic(stats: dict[str, Any]) -> int:
+    return int(stats["total_net_input_bytes"]) + int(stats["total_net_output_bytes"])
+
+
+async def _run(url: str) -> dict[str, _Seen]:
+    redis, calls = Redis.from_url(url, protocol=2, socket_timeout=_PATIENT_SECONDS), Calls(url)
+    windows = Windows(redis)
+
+    async def reference() -> None:
+        await redis.eval(REDIS_SCRIPT, 1, "reference", "1|20|300|x")
+
+    for operation in (reference, calls.admit, calls.settle):
+        await operation()  # connections are made, scripts are known
+    await windows.count(_NOTHING, None, 0)
+    await windows.count(REDIS, reference, _TIMES)
+    await windows.count(_ADMIT, calls.admit, _TIMES)
+    await windows.count(_SETTLE, calls.settle, _TIMES)
+    for _ in range(_TIMES):
+        await calls.admit()
+    await windows.count(_TOGETHER, calls.settle_together, 1)
+    await calls.close()
+    await redis.shutdown(nosave=True)
+    await redis.aclose()
+    return windows.seen
+
+
+def figures(folder: Path) -> dict[str, Figure]:
+    """By name; `folder` is for the server. Raises CallgrindError."""
+    redis = EmbeddedRedis(folder)
+    server = Counted([*redis.command(), *_SELDOM], folder, _DUMPED_AT, counting=True)
+    try:
+        redis.wait_until_ready(_PATIENT_SECONDS)
+        seen = asyncio.run(_run(redis.url))
+        server.wait()
+    finally:
+        server.stop()
+    return _figures(seen, server.dumps()[1::2])
+
+
+def _figures(seen: dict[str, _Seen], instructions: list[int]) -> dict[str, Figure]:
+    counted = dict(zip(seen, instructions, strict=False))
+    reference = counted[REDIS] - counted[_NOTHING]
+    found: dict[str, Figure] = {}
+    for name in (_ADMIT, _SETTLE, _TOGETHER):
+        took, done = counted[name] - counted[_NOTHING], seen[name].since(seen[_NOTHING])
+        found[name] = Figure(took / _TIMES, INSTRUCTIONS, took / reference)
+        for what, count in (("scripts", done.scripts), ("commands", done.commands)):
+            found[f"{name}, {what}"] = Figure(count / _TIMES, what, count / _TIMES)
+        found[f"{name}, bytes"] = Figure(done.bytes / _TIMES, "bytes", done.bytes / _TIMES)
+    return found
