@@ -137,7 +137,8 @@ def _attempt(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _price(attempt: Mapping[str, Any]) -> Price | None:
     """That of the deployment that was asked last; None where none was, or it has no price."""
-    return _read_price(attempt["price"].SerializeToString()) if "price" in attempt else None
+    price = attempt.get("price")
+    return None if price is None else _read_price(price.SerializeToString())
 
 
 @lru_cache(maxsize=4_096)
