@@ -14,7 +14,7 @@ from envoy.service.accesslog.v3.als_pb2_grpc import (
 )
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 
-from ratelimit_service import transport
+from ratelimit_service import entries, transport
 from ratelimit_service.admission import Admission, Limited, NotCounted
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.refusals import RefusalCounter
@@ -82,7 +82,7 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
 
     def _time(self, logged: Iterable[HTTPAccessLogEntry]) -> None:
         for one in logged:
-            if first := transport.first_byte_of(one):
+            if first := entries.first_byte_of(one):
                 timed = self._metrics.first_byte_seconds[first.provider, first.alias]
                 timed.observe(first.seconds)
 
@@ -92,7 +92,7 @@ def _entries(
 ) -> Iterator[Entry | RefusedEntry | UnansweredEntry]:
     for one in logged:
         try:
-            entry = transport.entry_from(one)
+            entry = entries.entry_from(one)
         except (KeyError, ValueError) as error:
             # One entry that cannot be read must not end the stream that carries the others.
             log.error("an access-log entry cannot be settled: %s", type(error).__name__)

@@ -30,7 +30,6 @@ NO_ALIAS = "-"
 """In the history, the alias of a refusal that named none that exists."""
 _LONGEST_WORD = 64
 _COUNTS = frozenset(COUNTS)
-_NOTHING = {"input_tokens": 0, "output_tokens": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +105,12 @@ def read_usage(
     if written is None:
         return Usage(0, 0), NONE
 
-    counts = {name: _count(written[name]) for name in written if name in _COUNTS}
+    counts = {"input_tokens": 0, "output_tokens": 0}
+    for name, value in written.items():
+        if value and name in _COUNTS:
+            counts[name] = _count(value)
     usage = Usage(
-        **{**_NOTHING, **counts},
+        **counts,
         service_tier=_word(written.get("service_tier")),
         image_variant=_word(written.get("image_variant")),
     )

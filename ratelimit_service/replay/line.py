@@ -14,7 +14,7 @@ from ratelimit_service.settlement import Entry, parse_slot, read_usage, silent_c
 from tollhouse.decisions import ALLOWED, PROVIDER_ERROR
 from tollhouse.money import Price
 
-# The short names of the flags in transport._NEVER_SENT, as %RESPONSE_FLAGS% writes them.
+# The short names of the flags in entries._NEVER_SENT, as %RESPONSE_FLAGS% writes them.
 _NEVER_SENT = frozenset({"UH", "UF", "UO", "NR", "NC", "DF"})
 
 

@@ -140,9 +140,8 @@ class Rates:
 def _dearest(total: int, usual: int, *parts: tuple[int, int]) -> int:
     """What `total` tokens cost at most, of which the parts are (rate, the most there can be)."""
     cost, left = 0, total
-    for rate, bound in sorted([part for part in parts if part[1]], reverse=True):
-        if rate <= usual:
-            break
+    dearer = [part for part in parts if part[1] and part[0] > usual]
+    for rate, bound in sorted(dearer, reverse=True):
         taken = min(bound, left)
         cost, left = cost + taken * rate, left - taken
     return cost + left * usual

@@ -15,6 +15,7 @@ from hypothesis import given
 
 from ratelimit_service.admission import Limited, Reservation
 from ratelimit_service.answers import Refusal
+from ratelimit_service.entries import entry_from, first_byte_of
 from ratelimit_service.ledger.types import LARGEST_AMOUNT
 from ratelimit_service.settlement import (
     ESTIMATED,
@@ -29,8 +30,6 @@ from ratelimit_service.transport import (
     MalformedRequest,
     admitted,
     call_from,
-    entry_from,
-    first_byte_of,
     limited,
 )
 from tests.support.prices import prices

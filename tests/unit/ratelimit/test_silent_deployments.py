@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ratelimit_service.entries import entry_from
 from ratelimit_service.replay.line import entry_from_line, line_from_entry
 from ratelimit_service.settlement import Entry, charge, silent_cost
-from ratelimit_service.transport import entry_from
 from tests.unit.ratelimit.builders import PRICE_LABELS, logged
 
 USAGE = {"input_tokens": 1000, "output_tokens": 500, "usage_source": "estimated"}
