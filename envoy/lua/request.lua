@@ -19,7 +19,8 @@ local scan = require("scan")
 local M = {}
 
 local function without_query(path)
-  return path:match("^[^?]*")
+  local query = path:find("?", 1, true)
+  return query and path:sub(1, query - 1) or path
 end
 
 local SHORTEST_KEY = 16
@@ -30,7 +31,18 @@ end
 
 -- People paste a key where a path or a name belongs. Ours begin with tlh_ or tlm_; OpenAI's and Anthropic's with
 -- sk-, Groq's gsk_, xAI's xai-, Google's AIza, AWS's AKIA, GitHub's ghp_, gho_ or ghs_.
+local PREFIXES = {"tlh_", "tlm_", "sk-", "gsk_", "xai-", "AIza", "AKIA", "gh"}
+
+-- Seven patterns take longer than all else that is done for a small request.
+local function may_hold_a_key(text)
+  for _, prefix in ipairs(PREFIXES) do
+    if text:find(prefix, 1, true) then return true end
+  end
+  return false
+end
+
 local function without_keys(text)
+  if not may_hold_a_key(text) then return text end
   return (text:gsub("(tl[hm]_)([%w_-]+)", hidden):gsub("%f[%w](sk%-)([%w_-]+)", hidden)
     :gsub("%f[%w](gsk_)([%w_-]+)", hidden):gsub("%f[%w](xai%-)([%w_-]+)", hidden)
     :gsub("%f[%w](AIza)([%w_-]+)", hidden):gsub("%f[%w](AKIA)([%w_-]+)", hidden)
@@ -45,6 +57,7 @@ end
 
 -- In another charset a provider would read another body than the one that is read here.
 local function is_json(content_type)
+  if content_type == "application/json" then return true end
   local text = (content_type or ""):lower()
   local parameters = text:match("^%s*application/json%s*(.*)$")
   -- Two headers are one with a comma.

@@ -243,6 +243,17 @@ def test_a_call_without_a_key_or_with_another_method_is_not_read(envoy: httpx.Cl
     assert facts_of(envoy.get("/v1/chat"))["endpoint"] == "none"
 
 
+@pytest.mark.parametrize(
+    "prefix", ["tlh_", "tlm_", "sk-", "gsk_", "xai-", "AIza", "AKIA", "ghp_", "gho_", "ghs_"]
+)
+def test_what_looks_like_a_key_is_hidden_in_a_path(envoy: httpx.Client, prefix: str) -> None:
+    long, short = f"/v1/files/{prefix}{'a1' * 8}", f"/v1/files/{prefix}a1"
+    hidden = facts_of(envoy.get(long))["path"]
+    assert hidden.startswith(f"/v1/files/{prefix}")
+    assert "a1" not in hidden
+    assert facts_of(envoy.get(short))["path"] == short
+
+
 @pytest.fixture
 def openai(envoy: httpx.Client) -> Iterator[OpenAI]:
     """The SDK, which keeps the bytes that it sends."""
