@@ -5,8 +5,8 @@
 -- Hides what looks like a key in the path and the user agent, before anything logs them.
 --
 -- Writes  tollhouse.request   strings: path, endpoint; of what may be granted size (below), and where the
---                             body was read model, stream, text_bytes, media_parts, max_tokens; only where
---                             there is something to say include_usage, n, unbounded, characters,
+--                             body was read model, stream, text_bytes, max_tokens; only where there is
+--                             something to say include_usage, media_parts, n, unbounded, characters,
 --                             audio_bytes, documents, image_variant, previous_response_id, response_id;
 --                             or error, error_message
 --         tollhouse.body      spans of what rewrite.lua may rewrite
@@ -97,8 +97,8 @@ end
 
 -- Told only where they are something else.
 local USUAL = {
-  {"include_usage", false}, {"unbounded", nil}, {"characters", 0}, {"audio_bytes", 0}, {"documents", 0},
-  {"image_variant", nil}, {"previous_response_id", "none"}, {"response_id", nil},
+  {"include_usage", false}, {"media_parts", 0}, {"n", 1}, {"unbounded", nil}, {"characters", 0}, {"audio_bytes", 0},
+  {"documents", 0}, {"image_variant", nil}, {"previous_response_id", "none"}, {"response_id", nil},
 }
 
 local function tell(handle, endpoint, facts)
@@ -113,9 +113,7 @@ local function tell(handle, endpoint, facts)
   set("model", facts.model)
   set("stream", facts.stream)
   set("text_bytes", facts.text_bytes)
-  set("media_parts", facts.media_parts)
   set("max_tokens", facts.max_tokens or "none")
-  if facts.n ~= 1 or facts.image_variant then set("n", facts.n) end -- images are charged by their number
   if facts.spans then metadata:set("tollhouse.body", "spans", facts.spans) end
 end
 
