@@ -63,7 +63,8 @@ local function add_member(reader, p, after, value_start)
   if not key then
     return fail(reader, "half a surrogate pair in a member name", p)
   end
-  list[count] = { key = key, raw = raw, key_start = p, value_start = value_start }
+  -- A table that is made with all its fields is not made again when one is set.
+  list[count] = { key = key, raw = raw, key_start = p, value_start = value_start, value_end = 0 }
   return value_start
 end
 
@@ -183,6 +184,8 @@ local function new_reader(s, watch)
     slash = 0,
     escaped = false,
     mark = nil,
+    problem = nil,
+    last = nil,
     utf8 = watch and watch.utf8,
     depth = 0,
     word = 0, -- the innermost levels of the stack

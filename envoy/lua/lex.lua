@@ -263,6 +263,9 @@ end
 -- Other parsers match names without regard to case: Go's encoding/json folds these two beyond
 -- ASCII (U+017F, U+212A). Parsers on C strings end a name at its first NUL.
 function M.fold(name)
+  if not find(name, "[^%l%d_]") then
+    return name
+  end
   local folded = lower(match(name, "^%Z*"))
   return (gsub(gsub(folded, "\197\191", "s"), "\226\132\170", "k"))
 end
@@ -304,8 +307,11 @@ end
 -- it holds half a surrogate pair, which no UTF-8 can express.
 function M.unescape(s, first, last)
   local inside = sub(s, first, last) -- whose end bounds the search
-  local pieces, count, from = {}, 0, 1
   local slash = find(inside, "\\", 1, true)
+  if not slash then
+    return inside
+  end
+  local pieces, count, from = {}, 0, 1
   while slash do
     local text, after = escaped_text(inside, slash)
     if not text then

@@ -204,7 +204,17 @@ end
 --           Anthropic's sources, where `endpoint` has such
 --   cache_control   bool: the name occurs at any depth, in any spelling
 function M.watch(endpoint)
+  -- Made with all its fields: setting another one later would make the table again.
   return {
+    max_members = nil,
+    max_name_bytes = nil,
+    utf8 = nil,
+    source = nil,
+    member_of = nil,
+    member = nil,
+    elsewhere = nil,
+    name = nil,
+    free = nil,
     parts = 0,
     bytes = 0,
     cache_control = false,

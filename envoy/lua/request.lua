@@ -5,8 +5,8 @@
 -- Hides what looks like a key in the path and the user agent, before anything logs them.
 --
 -- Writes  tollhouse.request   strings: path, endpoint; of what may be granted size (below), and where the
---                             body was read model, stream, text_bytes, media_parts, max_tokens; only where
---                             there is something to say include_usage, n, unbounded, characters,
+--                             body was read model, stream, text_bytes, max_tokens; only where there is
+--                             something to say include_usage, media_parts, n, unbounded, characters,
 --                             audio_bytes, documents, image_variant, previous_response_id, response_id;
 --                             or error, error_message
 --         tollhouse.body      spans of what rewrite.lua may rewrite
@@ -19,7 +19,8 @@ local scan = require("scan")
 local M = {}
 
 local function without_query(path)
-  return path:match("^[^?]*")
+  local query = path:find("?", 1, true)
+  return query and path:sub(1, query - 1) or path
 end
 
 local SHORTEST_KEY = 16
@@ -30,7 +31,18 @@ end
 
 -- People paste a key where a path or a name belongs. Ours begin with tlh_ or tlm_; OpenAI's and Anthropic's with
 -- sk-, Groq's gsk_, xAI's xai-, Google's AIza, AWS's AKIA, GitHub's ghp_, gho_ or ghs_.
+local PREFIXES = {"tlh_", "tlm_", "sk-", "gsk_", "xai-", "AIza", "AKIA", "gh"}
+
+-- Seven patterns take longer than all else that is done for a small request.
+local function may_hold_a_key(text)
+  for _, prefix in ipairs(PREFIXES) do
+    if text:find(prefix, 1, true) then return true end
+  end
+  return false
+end
+
 local function without_keys(text)
+  if not may_hold_a_key(text) then return text end
   return (text:gsub("(tl[hm]_)([%w_-]+)", hidden):gsub("%f[%w](sk%-)([%w_-]+)", hidden)
     :gsub("%f[%w](gsk_)([%w_-]+)", hidden):gsub("%f[%w](xai%-)([%w_-]+)", hidden)
     :gsub("%f[%w](AIza)([%w_-]+)", hidden):gsub("%f[%w](AKIA)([%w_-]+)", hidden)
@@ -45,6 +57,7 @@ end
 
 -- In another charset a provider would read another body than the one that is read here.
 local function is_json(content_type)
+  if content_type == "application/json" then return true end
   local text = (content_type or ""):lower()
   local parameters = text:match("^%s*application/json%s*(.*)$")
   -- Two headers are one with a comma.
@@ -84,8 +97,8 @@ end
 
 -- Told only where they are something else.
 local USUAL = {
-  {"include_usage", false}, {"unbounded", nil}, {"characters", 0}, {"audio_bytes", 0}, {"documents", 0},
-  {"image_variant", nil}, {"previous_response_id", "none"}, {"response_id", nil},
+  {"include_usage", false}, {"media_parts", 0}, {"n", 1}, {"unbounded", nil}, {"characters", 0}, {"audio_bytes", 0},
+  {"documents", 0}, {"image_variant", nil}, {"previous_response_id", "none"}, {"response_id", nil},
 }
 
 local function tell(handle, endpoint, facts)
@@ -100,9 +113,7 @@ local function tell(handle, endpoint, facts)
   set("model", facts.model)
   set("stream", facts.stream)
   set("text_bytes", facts.text_bytes)
-  set("media_parts", facts.media_parts)
   set("max_tokens", facts.max_tokens or "none")
-  if facts.n ~= 1 or facts.image_variant then set("n", facts.n) end -- images are charged by their number
   if facts.spans then metadata:set("tollhouse.body", "spans", facts.spans) end
 end
 

@@ -51,7 +51,17 @@ for _, name in ipairs(unbounded.names()) do
   GOVERNED[name] = true
 end
 local GOVERNED_OPTION = { include_usage = true }
+
+local function between(name, least, most)
+  return format("`%s` must be an integer from %s, or null.", name, least .. " to " .. most)
+end
+
+local WRONG_CAP = {}
 local MAX_TOKENS_FIELDS = { "max_tokens", "max_completion_tokens", "max_output_tokens" }
+for _, name in ipairs(MAX_TOKENS_FIELDS) do
+  WRONG_CAP[name] = between(name, 1, "2^53")
+end
+local WRONG_N = { [MAX_N] = between("n", 1, MAX_N), [MAX_IMAGES] = between("n", 1, MAX_IMAGES) }
 
 local LIMITS = { max_members = MAX_MEMBERS, max_name_bytes = MAX_NAME_BYTES }
 
@@ -80,8 +90,7 @@ end
 local function largest_max_tokens(reading, index)
   local largest
   for _, name in ipairs(MAX_TOKENS_FIELDS) do
-    local message = format("`%s` must be an integer from 1 to 2^53, or null.", name)
-    local value = integer(reading, index[name], 1, 2 ^ 53, message)
+    local value = integer(reading, index[name], 1, 2 ^ 53, WRONG_CAP[name])
     if value and value > (largest or 0) then
       largest = value
     end
@@ -121,8 +130,7 @@ end
 -- What the endpoints read beyond what all of them do.
 
 local function count_of(reading, index, most)
-  local message = format("`n` must be an integer from 1 to %d, or null.", most)
-  return integer(reading, index.n, 1, most, message) or 1
+  return integer(reading, index.n, 1, most, WRONG_N[most]) or 1
 end
 
 local function chat(reading, index, facts)

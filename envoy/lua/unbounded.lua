@@ -134,9 +134,11 @@ local CLOSER = {
   { "context_management", compacts },
 }
 
+local NO_NAMES = {}
+
 local function named(s, index, names)
-  for _, name in ipairs(names or {}) do
-    if is_dear(s, index, name) then
+  for _, name in ipairs(names or NO_NAMES) do
+    if index[name] and is_dear(s, index, name) then
       return name
     end
   end

@@ -98,7 +98,7 @@ def facts_of(answer: Any) -> dict[str, str]:
     }
 
 
-READ = {"model": "alias", "stream": "false", "media_parts": "0", "max_tokens": "none"}
+READ = {"model": "alias", "stream": "false", "max_tokens": "none"}
 """What is told of every body that was read."""
 
 # By endpoint: members of its body, facts that are told beyond those of every body, and in its size.
@@ -124,7 +124,7 @@ SENT: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "audio/speech": ({"input": "né"}, {"characters": "2"}, "characters=2"),
     "images/generations": (
         {"n": 1, "size": "1x1"},
-        {"n": "1", "image_variant": "default 1x1"},
+        {"image_variant": "default 1x1"},
         "image_variant=default 1x1",
     ),
     "moderations": (
@@ -161,7 +161,7 @@ def test_every_fact_of_a_form_is_told_as_text(envoy: httpx.Client, endpoint: str
         f"/v1/{endpoint}?model=b", content=body, headers={"content-type": CONTENT_TYPE}
     )
     always = {"path": f"/v1/{endpoint}", "endpoint": endpoint, "text_bytes": "5"}
-    images = {"media_parts": "1", "n": "1", "image_variant": "default default"}
+    images = {"media_parts": "1", "image_variant": "default default"}
     told = images if name == "image" else {"audio_bytes": "3"}
     said = "media_parts=1;image_variant=default default" if name == "image" else "audio_bytes=3"
     size = size_of(f"endpoint={endpoint}", "text_bytes=5", said)
@@ -241,6 +241,17 @@ def test_a_call_without_a_key_or_with_another_method_is_not_read(envoy: httpx.Cl
     unread = {"path": "/v1/responses", "endpoint": "responses"}
     assert facts_of(stranger) == facts_of(envoy.get("/v1/responses")) == unread
     assert facts_of(envoy.get("/v1/chat"))["endpoint"] == "none"
+
+
+@pytest.mark.parametrize(
+    "prefix", ["tlh_", "tlm_", "sk-", "gsk_", "xai-", "AIza", "AKIA", "ghp_", "gho_", "ghs_"]
+)
+def test_what_looks_like_a_key_is_hidden_in_a_path(envoy: httpx.Client, prefix: str) -> None:
+    long, short = f"/v1/files/{prefix}{'a1' * 8}", f"/v1/files/{prefix}a1"
+    hidden = facts_of(envoy.get(long))["path"]
+    assert hidden.startswith(f"/v1/files/{prefix}")
+    assert "a1" not in hidden
+    assert facts_of(envoy.get(short))["path"] == short
 
 
 @pytest.fixture
