@@ -8,7 +8,7 @@
 --
 -- Reads  tollhouse.caller               dialect, request_id: of an Anthropic caller alone (remember)
 --        envoy.filters.http.ext_authz   alias, attempts: the provider's model of each
---        tollhouse.attempt              provider_model
+--        tollhouse.attempt              asked: provider_model
 
 local complaint = require("complaint")
 local json = require("json")
@@ -150,8 +150,8 @@ function M.remember(handle)
 end
 
 -- All that could be asked, since an earlier one may be told of too; the one that was asked first.
-local function models_of(granted, attempt)
-  local models = { attempt["provider_model"] }
+local function models_of(granted, asked)
+  local models = { asked["provider_model"] }
   for _, each in ipairs(granted["attempts"] or {}) do models[#models + 1] = each["model"] end
   return models
 end
@@ -159,12 +159,12 @@ end
 -- The caller as translate, refusal and event want it, from the metadata of a call.
 function M.caller(metadata)
   local own, granted = metadata:get(NAMESPACE) or {}, metadata:get("envoy.filters.http.ext_authz") or {}
-  local attempt = metadata:get("tollhouse.attempt") or {}
+  local asked = (metadata:get("tollhouse.attempt") or {})["asked"] or {}
   return {
     dialect = own["dialect"] or "openai",
     request_id = own["request_id"],
     alias = granted["alias"],
-    models = models_of(granted, attempt),
+    models = models_of(granted, asked),
   }
 end
 
