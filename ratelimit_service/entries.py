@@ -81,8 +81,8 @@ def first_byte_of(logged: HTTPAccessLogEntry) -> FirstByte | None:
         return None
     waited = common.time_to_first_upstream_rx_byte
     seconds = waited.seconds + waited.nanos / 1e9
-    asked = _attempt(common.metadata.filter_metadata)
-    provider = (asked if "provider" in asked else grant)["provider"].string_value
+    asked = _asked(_attempt(common.metadata.filter_metadata)) or grant
+    provider = asked["provider"].string_value
     return FirstByte(provider, grant["alias"].string_value, seconds)
 
 
@@ -126,7 +126,7 @@ def _never_sent(logged: HTTPAccessLogEntry) -> bool:
 def _usage(metadata: Mapping[str, Any]) -> tuple[Usage, str]:
     if contract.RESPONSE not in metadata:
         return read_usage(None)
-    fields = metadata[contract.RESPONSE].fields.items()
+    fields = metadata[contract.RESPONSE].fields["usage"].struct_value.fields.items()
     # A Value is 0 and empty as what it is not.
     return read_usage({name: value.number_value or value.string_value for name, value in fields})
 
@@ -135,9 +135,14 @@ def _attempt(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     return metadata[contract.ATTEMPT].fields if contract.ATTEMPT in metadata else {}
 
 
+def _asked(attempt: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The deployment that was asked last; empty where none was."""
+    return attempt["asked"].struct_value.fields if "asked" in attempt else {}
+
+
 def _price(attempt: Mapping[str, Any]) -> Price | None:
     """That of the deployment that was asked last; None where none was, or it has no price."""
-    price = attempt.get("price")
+    price = _asked(attempt).get("price")
     return None if price is None else _read_price(price.SerializeToString())
 
 

@@ -7,10 +7,10 @@ local M = {}
 
 local MAC_DIGITS = 32
 
--- attempt: tollhouse.attempt, whose `bind` is the secret of the caller's ids and `deployment` the tag.
+-- asked: of tollhouse.attempt; its `bind` is the secret of the caller's ids and `deployment` the tag.
 -- Gives a function from a raw id to the one that is shown; nil where ids are not bound.
-function M.binder(attempt)
-  local bind, tag = attempt["bind"], attempt["deployment"]
+function M.binder(asked)
+  local bind, tag = asked["bind"], asked["deployment"]
   if not bind or not tag then return nil end
   return function(raw)
     local signed = raw .. "." .. tag

@@ -2,7 +2,7 @@
 -- give way to the alias and to ids of the client's (shown.lua).
 --
 -- Reads  tollhouse.request              endpoint, n, include_usage, previous_response_id
---        tollhouse.attempt              show_model, price, and what ids are bound by (ids.lua)
+--        tollhouse.attempt              asked: show_model, price, and what ids are bound by (ids.lua)
 --        envoy.filters.http.ratelimit   no estimate is above it
 --        and what failure.lua reads of the caller
 -- Writes tollhouse.response             (record.lua)
@@ -47,35 +47,35 @@ local function is_reported(reader)
 end
 
 -- Saved as it grows: a client that leaves mid-stream is charged for what it got, and what was on its
--- way. `saved` remembers what the metadata has.
-local function save_progress(handle, reader, saved, call)
-  local values = {events = reader.events, complete = reader.done}
-  local known = reader.usage or reader.input
-  if known and known ~= saved.known then
-    saved.known = known
-    record.reported(handle, completed(known, call))
+-- way. `taken` is what the record has of the reader's counts.
+local function note_progress(reader, call)
+  local known, counts = call.known, reader.usage or reader.input
+  known.events, known.complete = reader.events, reader.done
+  if counts and counts ~= call.taken then
+    call.taken = counts
+    record.take(known, completed(counts, call))
   end
   local reported = is_reported(reader)
   if grows(call.endpoint) and not (reported and reader.usage.output_tokens) then
-    values.output_tokens = estimate.of_reader(reader, call.most)
-  elseif reported and saved.output_estimated then
-    values.output_tokens = reader.usage.output_tokens
+    known.output_tokens = estimate.of_reader(reader, call.most)
+  elseif reported and call.output_estimated then
+    known.output_tokens = reader.usage.output_tokens
   end
-  saved.output_estimated = not reported
-  if reader.usage then values.usage_source = reported and "reported" or "estimated" end
-  record.save(handle, values)
+  call.output_estimated = not reported
+  if reader.usage then known.usage_source = reported and "reported" or "estimated" end
 end
 
-local function note_first_event(handle, reader, saved, started)
-  if reader.events > 0 and not saved.first_event then
-    saved.first_event = true
-    record.save(handle, {first_event_ms = handle:timestamp() - started})
+local function save_progress(handle, reader, call, started)
+  if reader.events > 0 and not call.known.first_event_ms then
+    call.known.first_event_ms = handle:timestamp() - started
   end
+  if is_counted(call.endpoint) then note_progress(reader, call) end
+  record.save(handle, call.known)
 end
 
 -- An event stream.
 local function stream(handle, call)
-  local reader, saved, started = sse.new(call), {}, handle:timestamp()
+  local reader, started = sse.new(call), handle:timestamp()
   handle:headers():remove("content-length") -- hiding a chunk would leave the client waiting for it
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
@@ -83,11 +83,10 @@ local function stream(handle, call)
     -- HTTP/1.1 ends a body by an empty chunk (clusters.py speaks it to every provider).
     local sent = length > 0 and reader:feed(received) or reader:finish()
     if sent ~= received then chunk:setBytes(sent) end
-    note_first_event(handle, reader, saved, started)
-    if is_counted(call.endpoint) then save_progress(handle, reader, saved, call) end
+    save_progress(handle, reader, call, started)
   end
   reader:finish() -- a last event that was never closed can still report usage
-  if is_counted(call.endpoint) then save_progress(handle, reader, saved, call) end
+  save_progress(handle, reader, call, started)
 end
 
 -- Answers in one piece.
@@ -100,24 +99,29 @@ end
 
 -- All of it has passed, and nobody has read it.
 local function save_unread(handle, passed, call)
-  record.save(handle, {complete = true})
+  call.known.complete = true
+  if grows(call.endpoint) then call.known.output_tokens = estimate.of_whole(passed, true, call.most) end
+  record.save(handle, call.known)
+end
+
+-- The answer has come whole: what it used.
+local function note_usage(bytes, reported, answer, call)
+  local known = call.known
+  known.complete = true
   if grows(call.endpoint) then
-    record.save(handle, {output_tokens = estimate.of_whole(passed, true, call.most)})
+    known.output_tokens = estimate.of_whole(#bytes, not is_unfinished(bytes, answer), call.most)
+  end
+  if reported and is_counted(call.endpoint) then
+    record.take(known, completed(reported, call))
+    known.usage_source = "reported"
   end
 end
 
--- The answer has come whole: what it used, and what the client sees of it.
+-- And what the client sees of it.
 local function conclude(handle, bytes, call)
   local reported, answer = usage.from_body(bytes, call.endpoint)
-  local values = {complete = true}
-  if grows(call.endpoint) then
-    values.output_tokens = estimate.of_whole(#bytes, not is_unfinished(bytes, answer), call.most)
-  end
-  record.save(handle, values)
-  if reported and is_counted(call.endpoint) then
-    record.reported(handle, completed(reported, call))
-    record.save(handle, {usage_source = "reported"})
-  end
+  note_usage(bytes, reported, answer, call)
+  record.save(handle, call.known)
   local told = call.endpoint:find("^responses") == nil and bytes:find('"error"', 1, true) and call.failure(bytes)
   if told then return told end -- some providers say 200 to what failed
   return answer and shown.answer(bytes, answer, call.endpoint, call.show) or bytes
@@ -134,7 +138,8 @@ end
 -- Without a reservation, output is no less than what has passed of it.
 local function save_passed(handle, passed, call)
   if grows(call.endpoint) and call.most == math.huge then
-    record.save(handle, {output_tokens = estimate.of_whole(passed, false, call.most)})
+    call.known.output_tokens = estimate.of_whole(passed, false, call.most)
+    record.save(handle, call.known)
   end
 end
 
@@ -175,20 +180,25 @@ end
 
 -- The choice.
 
-local function show_of(attempt, request)
+local function show_of(asked, request)
   local previous = request["previous_response_id"]
   return {
-    model = attempt["show_model"],
-    response_id = ids.binder(attempt),
+    model = asked["show_model"],
+    response_id = ids.binder(asked),
     previous_response_id = previous ~= "none" and previous or nil,
   }
 end
 
--- Errors inside of streams, in the caller's shape; were that to fail, the event would pass as it came.
-local function shaping(metadata)
-  local caller = failure.caller(metadata)
+-- Errors inside of streams, in the caller's shape; were that to fail, the event would pass as it came. Few
+-- calls have any, and only then is the caller read.
+local function shaping(handle)
+  local caller
+  local function shape(data)
+    caller = caller or failure.caller(handle:streamInfo():dynamicMetadata())
+    return failure.event(data, caller)
+  end
   return function(data)
-    local ok, shaped = pcall(failure.event, data, caller)
+    local ok, shaped = pcall(shape, data)
     return ok and shaped or nil
   end
 end
@@ -199,18 +209,19 @@ local function may_hide_usage(request)
   return (endpoint == "chat/completions" or endpoint == "completions") and request["include_usage"] ~= "true"
 end
 
-local function call_of(handle)
+local function call_of(handle, asked, known)
   local metadata = handle:streamInfo():dynamicMetadata()
-  local request, attempt = metadata:get("tollhouse.request"), metadata:get("tollhouse.attempt") or {}
+  local request = metadata:get("tollhouse.request")
   local _, most = estimate.most(request, metadata:get("envoy.filters.http.ratelimit"))
   return {
     endpoint = request["endpoint"],
     pictures = tonumber(request["n"]),
     hide_usage = may_hide_usage(request),
-    show = show_of(attempt, request),
-    failure = shaping(metadata),
-    is_by_the_picture = (attempt["price"] or {})["per_image"] ~= nil,
+    show = show_of(asked, request),
+    failure = shaping(handle),
+    is_by_the_picture = (asked["price"] or {})["per_image"] ~= nil,
     most = most, -- output tokens that no estimate is above
+    known = known, -- of its usage (record.lua)
   }
 end
 
@@ -219,9 +230,9 @@ local function is_json(endpoint, content_type)
   return content_type:find("json", 1, true) ~= nil or not endpoint:find("^audio/")
 end
 
--- Lets a provider's answer pass.
-function M.pass(handle)
-  local headers, call = handle:headers(), call_of(handle)
+-- Lets a provider's answer pass. asked: the deployment that gave it; known: what record.lua read.
+function M.pass(handle, asked, known)
+  local headers, call = handle:headers(), call_of(handle, asked, known)
   local content_type = headers:get("content-type") or ""
   local encoded = (headers:get("content-encoding") or "identity") ~= "identity"
   if encoded or endpoints.is_unchecked[call.endpoint] then return unread(handle, call) end

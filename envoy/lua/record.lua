@@ -1,5 +1,6 @@
--- What is known so far of a call's usage, in the metadata `tollhouse.response`: it reaches the access
--- log as it stands when the call ends, however it ends.
+-- What is known so far of a call's usage, in the metadata `tollhouse.response`, as `usage`: it reaches the
+-- access log as it stands when the call ends, however it ends. A record is read once, changed here, and
+-- saved as a whole: each reading and each writing costs Envoy a conversion.
 
 local M = {}
 
@@ -13,33 +14,33 @@ local PARTS = {
   output_tokens = { "reasoning_tokens", "output_audio_tokens", "output_image_tokens" },
 }
 
-function M.save(handle, values)
-  local metadata = handle:streamInfo():dynamicMetadata()
-  for name, value in pairs(values) do metadata:set(NAMESPACE, name, value) end
+-- What is known so far: a table by the names of usage.lua, and usage_source, complete, events, first_event_ms.
+-- Nil before anything could be used.
+function M.read(metadata)
+  return (metadata:get(NAMESPACE) or {})["usage"]
+end
+
+function M.save(handle, known)
+  handle:streamInfo():dynamicMetadata():set(NAMESPACE, "usage", known)
 end
 
 -- The call used nothing: whatever was estimated of it is taken back.
-function M.nothing(handle)
-  local before = handle:streamInfo():dynamicMetadata():get(NAMESPACE) or {}
-  local values = {usage_source = "none", input_tokens = 0, output_tokens = 0}
-  for name, value in pairs(before) do
-    if type(value) == "number" then values[name] = 0 end
+function M.nothing(known)
+  for name, value in pairs(known) do
+    if type(value) == "number" then known[name] = 0 end
   end
-  M.save(handle, values)
+  known.usage_source, known.input_tokens, known.output_tokens = "none", 0, 0
 end
 
--- Saves a usage table. Where the provider says a total, a part that it does not say is none: what was
+-- Takes a usage table over. Where the provider says a total, a part that it does not say is none: what was
 -- estimated of it is taken back.
-function M.reported(handle, usage)
-  local before = handle:streamInfo():dynamicMetadata():get(NAMESPACE) or {}
-  local values = {}
+function M.take(known, usage)
   for total, parts in pairs(PARTS) do
     for _, part in ipairs(parts) do
-      if usage[total] and before[part] then values[part] = 0 end
+      if usage[total] and known[part] then known[part] = 0 end
     end
   end
-  for name, value in pairs(usage) do values[name] = value end
-  M.save(handle, values)
+  for name, value in pairs(usage) do known[name] = value end
 end
 
 return M

@@ -85,8 +85,13 @@ PROVIDER_HEADER_PREFIXES_WITHHELD = (
 )
 
 
-def filters(provider: Provider, base_url: str, directory: Path) -> list[HttpFilter]:
-    """For a provider, or for the simulator that stands in for it at another `base_url`."""
+def filters(
+    provider: Provider, base_url: str, directory: Path, *, more_may_come: bool
+) -> list[HttpFilter]:
+    """For a provider, or for the simulator that stands in for it at another `base_url`.
+
+    `more_may_come`: another attempt may follow, so that the status of this one is noted here.
+    """
     is_simulated = base_url != provider.base_url
     has_credential = provider.secret is not None or is_simulated
     passing = (
@@ -97,11 +102,14 @@ def filters(provider: Provider, base_url: str, directory: Path) -> list[HttpFilt
     )
     secret_file = directory / "secrets" / f"{provider.name}.json"
     injector = "envoy.filters.http.credential_injector"
+    rewrite = _rewrite(provider, base_url, passing, directory / "lua")
+    if more_may_come:
+        rewrite += 'envoy_on_response = require("rewrite").on_response\n'
     return [
         _filter("forget", _forget()),
         *([_filter("headers", _headers(provider))] if provider.headers else []),
         *([_filter(injector, _credential(provider, secret_file))] if has_credential else []),
-        _filter("rewrite", _rewrite(provider, base_url, passing, directory / "lua")),
+        _filter("rewrite", _lua(rewrite)),
         _filter("seal", _seal()),
         _filter("clean", _clean()),
         _filter("envoy.filters.http.upstream_codec", UpstreamCodec()),
@@ -156,14 +164,12 @@ def _credential(provider: Provider, secret_file: Path) -> CredentialInjector:
     )
 
 
-def _rewrite(provider: Provider, base_url: str, passing: tuple[str, ...], lua_dir: Path) -> Lua:
+def _rewrite(provider: Provider, base_url: str, passing: tuple[str, ...], lua_dir: Path) -> str:
     url = urlsplit(base_url)
     names = ", ".join(f'"{name}"' for name in passing)
-    return _lua(
+    return (
         f'package.path = "{lua_dir}/?.lua"\n'
-        'local rewrite = require("rewrite")\n'
-        "envoy_on_response = rewrite.on_response\n"
-        "envoy_on_request = rewrite.to_provider{\n"
+        'envoy_on_request = require("rewrite").to_provider{\n'
         f'  name = "{provider.name}", host = "{url.netloc}", base_path = "{url.path}",\n'
         f"  passing = {{{names}}},\n"
         "}\n"

@@ -1,6 +1,6 @@
 """Providers' clusters: where an attempt goes, how it connects, and when a provider is passed over.
 
-Each provider has two, with the same filters (`attempt`):
+Each provider has two, with the same filters (`attempt`); the pool's also note each answer's status:
 
 - `provider.NAME` is for aliases that have nowhere else to go, and for the last attempt of those
   that have. It is never passed over: the caller gets the provider's own 429, not ours.
@@ -49,6 +49,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
     LocalityLbEndpoints,
 )
 from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     CommonTlsContext,
     CommonTlsContextCombinedCertificateValidationContext,
@@ -105,7 +106,8 @@ def provider_clusters(provider: Provider, base_url: str, directory: Path) -> lis
 def _cluster(provider: Provider, base_url: str, directory: Path, name: str) -> Cluster:
     where = _endpoint(base_url)
     is_tls = urlsplit(base_url).scheme == "https"
-    protocol = _protocol(provider, base_url, directory)
+    is_pool = name == pool_name(provider.name)
+    filters = attempt.filters(provider, base_url, directory, more_may_come=is_pool)
     return Cluster(
         name=name,
         # Metrics split a name at its dots: this one is a label's value, whole.
@@ -122,7 +124,7 @@ def _cluster(provider: Provider, base_url: str, directory: Path, name: str) -> C
             tcp_keepalive=TcpKeepalive(keepalive_time=60, keepalive_interval=15, keepalive_probes=4)
         ),
         typed_extension_protocol_options={
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": Any.pack(protocol)
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": Any.pack(_protocol(filters))
         },
     )
 
@@ -132,7 +134,7 @@ def _endpoint(base_url: str) -> Address:
     return Address(host=url.hostname or "", port=url.port or (443 if url.scheme == "https" else 80))
 
 
-def _protocol(provider: Provider, base_url: str, directory: Path) -> HttpProtocolOptions:
+def _protocol(filters: list[HttpFilter]) -> HttpProtocolOptions:
     status = HeaderMatcher(
         name=":status", string_match=StringMatcher(safe_regex=RegexMatcher(regex="429|5.."))
     )
@@ -143,7 +145,7 @@ def _protocol(provider: Provider, base_url: str, directory: Path) -> HttpProtoco
             http_protocol_options=Http1ProtocolOptions()
         ),
         outlier_detection=HttpProtocolOptionsOutlierDetection(error_matcher=failed),
-        http_filters=attempt.filters(provider, base_url, directory),
+        http_filters=filters,
     )
 
 

@@ -195,12 +195,12 @@ def logged(
     if granted:
         spaces[contract.GRANT].update(grant)
     if granted and price is not None:
-        told = {"provider": "openai", "price": dict(price), "tried": [*tried]}
+        told = {"asked": {"provider": "openai", "price": dict(price)}, "tried": [*tried]}
         spaces[contract.ATTEMPT].update(told)
     written = (
         (contract.REQUEST, request),
         (contract.RESERVATION, reservation),
-        (contract.RESPONSE, response),
+        (contract.RESPONSE, response and {"usage": response}),
     )
     for name, fields in written:
         if fields is not None:
