@@ -6,11 +6,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import cast
 
 from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
-from envoy.service.ratelimit.v3.rls_pb2_grpc import add_RateLimitServiceServicer_to_server
 from prometheus_client import CollectorRegistry
 
 from bench.guard import recorded
@@ -19,6 +17,7 @@ from bench.guard.references import PYTHON
 from bench.guard.work import Work, repeated
 from ratelimit_service import transport
 from ratelimit_service.admission import Admission
+from ratelimit_service.entries import entry_from
 from ratelimit_service.ledger import wire
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.scripts import ScriptCall
@@ -86,7 +85,7 @@ def repeating(holder: PolicyHolder, redis_url: str) -> Repeating:
 
 def settlement_of(logged: bytes, holder: PolicyHolder) -> Settlement:
     """The ledger's instruction for the log entry with these bytes."""
-    entry = transport.entry_from(HTTPAccessLogEntry.FromString(logged))
+    entry = entry_from(HTTPAccessLogEntry.FromString(logged))
     assert isinstance(entry, Entry)
     return settlement(entry, charge(entry), holder.current.org)
 
@@ -100,7 +99,7 @@ def works(redis_url: str) -> list[Work]:
     ended = recorded.access_log().SerializeToString()
     settled = settlement_of(ended, holder)
     service = RateLimitService(admission(holder, ledger))
-    admit = handler_of(partial(add_RateLimitServiceServicer_to_server, service), _SHOULD_LIMIT)
+    admit = handler_of(service.register, _SHOULD_LIMIT)
     return [
         _work("an admission", lambda: admit(asked)),
         _work("arguments of an admission", lambda: arguments(claim)),
