@@ -7,25 +7,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.guard import callgrind, measured, store
+from bench.guard import baseline, callgrind, measured, store
 from bench.guard.callgrind import CallgrindError, Counted
 from bench.guard.comparing import INSTRUCTIONS, Figure, Finding, compare
 from tollhouse.local.embedded_redis import EmbeddedRedis
 
-BASELINE = Path(__file__).with_name("baseline.json")
-TOLERANCES = {INSTRUCTIONS: 0.1, "scripts": 0.0, "commands": 0.0, "bytes": 0.02}
-"""How much more than in the baseline passes, by unit: README.md says why."""
 _DUMPS_EACH = 3
 
 
@@ -76,22 +71,6 @@ def _figures(plan: list[Any], dumps: list[int]) -> Iterator[tuple[str, Figure]]:
             yield name, Figure(took[name], INSTRUCTIONS, took[name] / took[reference])
 
 
-def _read() -> dict[str, Figure]:
-    found = json.loads(BASELINE.read_text())["figures"] if BASELINE.exists() else {}
-    return {name: Figure(**figure) for name, figure in found.items()}
-
-
-def _write(figures: dict[str, Figure]) -> None:
-    on = {"python": platform.python_version(), "architecture": platform.machine()}
-    written = {name: _rounded(figure) for name, figure in figures.items()}
-    BASELINE.write_text(json.dumps({"measured_on": on, "figures": written}, indent=1) + "\n")
-
-
-def _rounded(figure: Figure) -> dict[str, Any]:
-    relative = float(f"{figure.relative:.5g}")
-    return {**asdict(figure), "amount": round(figure.amount, 1), "relative": relative}
-
-
 def _say(findings: Iterable[Finding]) -> None:
     for each in findings:
         change = "" if each.change is None else f"{each.change:+.1%}"
@@ -109,14 +88,17 @@ def main() -> int:
     except CallgrindError as error:
         print(f"guard: {error}", file=sys.stderr)
         return 1
-    findings = list(compare(figures, _read(), TOLERANCES))
+    before = baseline.read()
+    findings = list(compare(figures, before.figures, before.tolerances))
     _say(findings)
     if write:
-        _write(figures)
+        baseline.write(figures)
         return 0
     failed = [each for each in findings if each.verdict.fails]
     if failed:
         print(f"guard: {len(failed)} of {len(findings)} figures failed.", file=sys.stderr)
+        if not before.is_of_this_python:
+            print(f"guard: the baseline is of another Python, {before.python}", file=sys.stderr)
     return 1 if failed else 0
 
 

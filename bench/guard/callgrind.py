@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _TOTALS = re.compile(r"^(?:totals|summary): (\d+)$", re.MULTILINE)
-_SECONDS = 240.0
+_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 
 

@@ -13,6 +13,7 @@ local scan = require("scan")
 return function(body, times)
   local facts
   for _ = 1, times do facts = assert(scan.read(body, "chat/completions")) end
+  sweep()
   return facts
 end
 """
@@ -21,6 +22,7 @@ local scan, splice = require("scan"), require("splice")
 return function(body, rules, times)
   local spans, rewritten = scan.read(body, "chat/completions").spans
   for _ = 1, times do rewritten = splice.rewrite(body, spans, rules) end
+  sweep()
   return rewritten
 end
 """
@@ -29,6 +31,7 @@ local sse = require("sse")
 return function(options, event, times)
   local reader = sse.new(options)
   for _ = 1, times do reader:feed(event) end
+  sweep()
   return reader.events
 end
 """

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from bench.guard import authz, lua, ratelimit, references
 from bench.guard.work import Work
-from tests.lua.modules import Modules
 
 READY = "ready"
 PLAN = "plan.json"
@@ -28,9 +27,7 @@ def _mark() -> None:
 
 
 def _all_works(folder: Path, redis_url: str) -> list[Work]:
-    state = Modules()
-    # What LuaJIT compiles it chooses by chance: the same code differs by 15 % from run to run.
-    state.run("jit.off()")
+    state = references.new_lua()
     return [
         *references.works(state),
         *authz.works(folder),

@@ -15,8 +15,9 @@ from bench.guard import recorded
 from bench.guard.handlers import handler_of
 from bench.guard.references import PYTHON
 from bench.guard.work import Work, repeated
-from ratelimit_service import entries, transport
+from ratelimit_service import transport
 from ratelimit_service.admission import Admission
+from ratelimit_service.entries import entry_from
 from ratelimit_service.ledger import wire
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.scripts import ScriptCall
@@ -84,7 +85,7 @@ def repeating(holder: PolicyHolder, redis_url: str) -> Repeating:
 
 def settlement_of(logged: bytes, holder: PolicyHolder) -> Settlement:
     """The ledger's instruction for the log entry with these bytes."""
-    entry = entries.entry_from(HTTPAccessLogEntry.FromString(logged))
+    entry = entry_from(HTTPAccessLogEntry.FromString(logged))
     assert isinstance(entry, Entry)
     return settlement(entry, charge(entry), holder.current.org)
 
@@ -97,7 +98,8 @@ def works(redis_url: str) -> list[Work]:
     asked = recorded.rate_limit().SerializeToString()
     ended = recorded.access_log().SerializeToString()
     settled = settlement_of(ended, holder)
-    admit = handler_of(RateLimitService(admission(holder, ledger)).register, _SHOULD_LIMIT)
+    service = RateLimitService(admission(holder, ledger))
+    admit = handler_of(service.register, _SHOULD_LIMIT)
     return [
         _work("an admission", lambda: admit(asked)),
         _work("arguments of an admission", lambda: arguments(claim)),

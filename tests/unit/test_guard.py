@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import sys
 
 import pytest
 
-from bench.guard.__main__ import BASELINE, TOLERANCES
+from bench.guard import baseline
+from bench.guard.baseline import Baseline
 from bench.guard.comparing import INSTRUCTIONS, Figure, Finding, Verdict, compare
+
+TOLERANCES = {INSTRUCTIONS: 0.05, "scripts": 0.0}
 
 
 def instructions(relative: float, amount: float = 1_000.0) -> Figure:
@@ -15,7 +18,7 @@ def instructions(relative: float, amount: float = 1_000.0) -> Figure:
 
 
 def found(measured: Figure, before: Figure) -> Finding:
-    (finding,) = compare({"path": measured}, {"path": before}, {INSTRUCTIONS: 0.05, "scripts": 0.0})
+    (finding,) = compare({"path": measured}, {"path": before}, TOLERANCES)
     return finding
 
 
@@ -62,8 +65,14 @@ def test_a_path_of_the_baseline_that_is_not_measured_any_more_fails() -> None:
     assert (finding.name, finding.verdict) == ("gone", Verdict.GONE)
 
 
+def test_another_build_of_python_than_the_baselines_has_twice_the_room() -> None:
+    same, other = (Baseline(python, {}).tolerances for python in (sys.version, "3.11.2 (another)"))
+    assert (same[INSTRUCTIONS], other[INSTRUCTIONS]) == (0.05, 0.1)
+    assert same["scripts"] == other["scripts"] == 0
+
+
 def test_the_stored_baseline_has_figures_of_every_engine_in_known_units() -> None:
-    figures = json.loads(BASELINE.read_text())["figures"]
-    assert {figure["unit"] for figure in figures.values()} == set(TOLERANCES)
-    engines = {name.partition(":")[0] for name in figures}
+    stored = baseline.read()
+    assert {figure.unit for figure in stored.figures.values()} == stored.tolerances.keys()
+    engines = {name.partition(":")[0] for name in stored.figures}
     assert engines == {"authz", "ratelimit", "lua", "redis"}
