@@ -30,7 +30,7 @@ from tollhouse.policy.management import Alerts
 from tollhouse.policy.problems import PolicyError
 from tollhouse.policy.watch import watch
 from tollhouse.serving import logs
-from tollhouse.serving.host import ServiceError
+from tollhouse.serving.errors import ServiceError
 from tollhouse.serving.policy import PolicyMetrics
 from tollhouse.serving.readiness import Readiness
 

@@ -34,7 +34,7 @@ from console.reads.readings import Readings
 from console.recording import Recording
 from console.services import Services
 from tollhouse.policy.problems import PolicyError
-from tollhouse.serving.host import ServiceError
+from tollhouse.serving.errors import ServiceError
 from tollhouse.serving.policy import PolicyMetrics
 
 log = logging.getLogger("tollhouse.console")

@@ -16,7 +16,8 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
-from tollhouse.serving.host import ServiceError, open_side_door, say_ready, stop_on_signal
+from tollhouse.serving.errors import ServiceError
+from tollhouse.serving.host import open_side_door, say_ready, stop_on_signal
 from tollhouse.serving.options import Options
 from tollhouse.serving.readiness import Readiness
 

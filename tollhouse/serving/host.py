@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from tollhouse.serving.errors import ServiceError
 from tollhouse.serving.http import SideDoor
 from tollhouse.serving.options import Options
 from tollhouse.serving.readiness import Readiness
@@ -29,10 +30,6 @@ _CHANNEL_OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
 ]
 _STOP_GRACE_SECONDS = 2.0
-
-
-class ServiceError(Exception):
-    """The service cannot start; the message says what to change."""
 
 
 async def serve(

@@ -20,7 +20,8 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.certificates import Files, issue
 from tests.unit.serving.hosting import Hosted, hosted, options
-from tollhouse.serving.host import ServiceError, serve
+from tollhouse.serving.errors import ServiceError
+from tollhouse.serving.host import serve
 from tollhouse.serving.readiness import Readiness
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
