@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from authz_service.verdicts import Granted
-from tollhouse.policy.compiled import Alias, Deployment, Snapshot
+from tollhouse.policy.compiled import Alias, Deployment, Key, Snapshot
 from tollhouse.policy.ordering import may_fall_back
 
 # One request may not become a storm at the providers.
@@ -32,19 +33,29 @@ def candidates(snapshot: Snapshot, granted: Granted) -> tuple[Attempt, ...]:
     A fallback counts only where it serves the endpoint, and the caller may call it and escapes no
     limit by that (`may_fall_back`).
     """
-    key, alias, endpoint = granted.key, granted.alias, granted.endpoint
-    found = [
-        Attempt(alias, each, each.order)
-        for each in alias.deployments_for(endpoint)
-        if granted.stored is None or each.provider == granted.stored.provider
-    ]
-    if granted.stored is None:
-        for name in alias.fallbacks:
-            fallback = snapshot.aliases[name]
-            if fallback.serves(endpoint) and may_fall_back(snapshot, key, fallback):
-                found += _after(found, fallback, endpoint)
-    elif len(found) > 1:
-        found = found[:1]
+    alias, endpoint, stored = granted.alias, granted.endpoint, granted.stored
+    if stored is None:
+        names = fallbacks_of(snapshot, granted.key, alias, endpoint)
+        return chain(alias, endpoint, tuple(snapshot.aliases[name] for name in names))
+    kept = (a for a in chain(alias, endpoint, ()) if a.deployment.provider == stored.provider)
+    return tuple(islice(kept, 1))
+
+
+def fallbacks_of(snapshot: Snapshot, key: Key, alias: Alias, endpoint: str) -> tuple[str, ...]:
+    """The names of the alias's fallbacks that count for this key and endpoint."""
+    return tuple(
+        name
+        for name in alias.fallbacks
+        if snapshot.aliases[name].serves(endpoint)
+        and may_fall_back(snapshot, key, snapshot.aliases[name])
+    )
+
+
+def chain(alias: Alias, endpoint: str, fallbacks: Iterable[Alias]) -> tuple[Attempt, ...]:
+    """The deployments of the alias, then those of each fallback, as far as they serve this."""
+    found = [Attempt(alias, each, each.order) for each in alias.deployments_for(endpoint)]
+    for fallback in fallbacks:
+        found += _after(found, fallback, endpoint)
     return tuple(found)
 
 

@@ -1,14 +1,14 @@
 """CheckRequest in, CheckResponse out: the only module here that knows protobuf.
 
-Messages are Envoy's own (xds-protos, on upb). An answer that depends on the grant alone is
-serialized once and reused: the same key calling the same alias gets the same bytes.
+Messages are Envoy's own (xds-protos, on upb). The parts of a grant are serialized once and reused:
+where calls of an alias go is the same for all keys, and who calls is a hundred bytes.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from google.protobuf.struct_pb2 import Struct
 from google.rpc.code_pb2 import OK, PERMISSION_DENIED
 
-from authz_service.balance import Attempt, Draw, candidates, in_order
+from authz_service.balance import Attempt, Draw, candidates, chain, fallbacks_of, in_order
 from authz_service.stored import tag_of
 from authz_service.verdicts import Call, Decision, Granted, Listed, Refused
 from tollhouse import contract
@@ -28,6 +28,7 @@ from tollhouse.policy.ordering import patience_of
 
 # The client's key goes no further than this service.
 _CREDENTIAL_HEADERS = ("authorization", "x-api-key")
+_CACHED_CHAINS = 4_096
 
 
 def call_from(request: CheckRequest) -> Call:
@@ -78,12 +79,14 @@ class Answers:
     """
 
     def __init__(
-        self, snapshot: Snapshot, cached_grants: int = 65_536, draw: Draw = random.random
+        self, snapshot: Snapshot, cached_keys: int = 65_536, draw: Draw = random.random
     ) -> None:
         self._writer = _Writer(snapshot)
         self._draw = draw
-        self._granted = lru_cache(maxsize=cached_grants)(self._writer.in_order)
-        self._candidates = lru_cache(maxsize=cached_grants)(self._writer.candidates)
+        self._fallbacks = lru_cache(maxsize=cached_keys)(self._writer.fallbacks)
+        self._caller = lru_cache(maxsize=cached_keys)(self._writer.caller)
+        self._chain = lru_cache(maxsize=_CACHED_CHAINS)(self._writer.chain)
+        self._route = lru_cache(maxsize=_CACHED_CHAINS)(self._writer.route)
 
     def serialize(self, decision: Decision) -> bytes:
         """The CheckResponse for a decision, as bytes."""
@@ -94,13 +97,17 @@ class Answers:
         return self._writer.refused(decision)
 
     def _serialize(self, granted: Granted) -> bytes:
+        key, alias = granted.key, granted.alias
         if granted.stored is not None:
             # There are as many as there are responses: not worth keeping.
-            return self._writer.granted(granted, candidates(self._writer.snapshot, granted))
-        which = _Which(granted.key.id, granted.alias.name, granted.endpoint)
-        found = self._candidates(which)
+            found = candidates(self._writer.snapshot, granted)
+            return self._writer.granted(granted, found)
+        names = self._fallbacks(key.id, alias.name, granted.endpoint) if alias.fallbacks else ()
+        which = _Which(alias.name, granted.endpoint, names)
+        found = self._chain(which)
         order = in_order(found, self._draw) if len(found) > 1 else (0,)
-        return self._granted(which, order, granted.is_previous, granted.bind)
+        caller = self._caller(key.id, alias.name, granted.is_previous, granted.bind)
+        return self._route(which, order) + caller
 
 
 def passed() -> bytes:
@@ -111,33 +118,45 @@ def passed() -> bytes:
 
 
 class _Which(NamedTuple):
-    """What a grant depends on, as something that can be looked up."""
+    """What the places that a call may be sent to depend on."""
 
-    key_id: str
     alias: str
     endpoint: str
+    fallbacks: tuple[str, ...]
 
 
 class _Writer:
+    """A grant is two messages, joined: where calls of an alias go, and who calls. Serialized
+    messages that are joined are one message, their maps merged."""
+
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
 
-    def candidates(self, which: _Which) -> tuple[Attempt, ...]:
-        return candidates(self.snapshot, self._grant_of(which))
+    def fallbacks(self, key_id: str, alias: str, endpoint: str) -> tuple[str, ...]:
+        snapshot = self.snapshot
+        return fallbacks_of(snapshot, snapshot.keys[key_id], snapshot.aliases[alias], endpoint)
 
-    def in_order(
-        self, which: _Which, order: tuple[int, ...], is_previous: bool, bind: str
-    ) -> bytes:
-        granted = self._grant_of(which, is_previous=is_previous, bind=bind)
-        found = self.candidates(which)
-        return self.granted(granted, tuple(found[place] for place in order))
+    def chain(self, which: _Which) -> tuple[Attempt, ...]:
+        aliases = self.snapshot.aliases
+        fallbacks = [aliases[name] for name in which.fallbacks]
+        return chain(aliases[which.alias], which.endpoint, fallbacks)
 
-    def _grant_of(self, which: _Which, *, is_previous: bool = False, bind: str = "") -> Granted:
-        key, alias = self.snapshot.keys[which.key_id], self.snapshot.aliases[which.alias]
-        return Granted(key, alias, which.endpoint, is_previous=is_previous, bind=bind)
+    def route(self, which: _Which, order: tuple[int, ...]) -> bytes:
+        found = self.chain(which)
+        return self._routed(self.snapshot.aliases[which.alias], [found[place] for place in order])
 
-    def granted(self, granted: Granted, attempts: tuple[Attempt, ...]) -> bytes:
-        key, alias = granted.key, granted.alias
+    def caller(self, key_id: str, alias: str, is_previous: bool, bind: str) -> bytes:
+        key = self.snapshot.keys[key_id]
+        notes = _notes(key, self.snapshot.aliases[alias], is_previous=is_previous)
+        return _metadata({**_who(key), **notes, **({"bind": bind} if bind else {})})
+
+    def granted(self, granted: Granted, attempts: Sequence[Attempt]) -> bytes:
+        key, alias, stored = granted.key, granted.alias, granted.stored
+        caller = self.caller(key.id, alias.name, granted.is_previous, granted.bind)
+        told = _metadata({"stored_id": stored.raw_id}) if stored else b""
+        return self._routed(alias, attempts) + caller + told
+
+    def _routed(self, alias: Alias, attempts: Sequence[Attempt]) -> bytes:
         response = CheckResponse()
         response.status.code = OK
         response.ok_response.headers.append(
@@ -148,38 +167,32 @@ class _Writer:
             response.ok_response.headers.append(more)
         response.ok_response.headers_to_remove.extend(_CREDENTIAL_HEADERS)
         response.ok_response.response_headers_to_add.extend(self._shown())
-        noted = {**_notes(key, alias, is_previous=granted.is_previous), "reason": ALLOWED}
-        grant = self._grant(granted, attempts)
-        response.dynamic_metadata.CopyFrom(_struct({**self._identity(key), **grant, **noted}))
+        response.dynamic_metadata.CopyFrom(_struct(self._grant(alias, attempts)))
         return bytes(response.SerializeToString())
 
-    def _route(self, alias: Alias, attempts: tuple[Attempt, ...]) -> str:
+    def _route(self, alias: Alias, attempts: Sequence[Attempt]) -> str:
         if len(attempts) == 1:
             return attempts[0].deployment.provider
         return patience_of(self.snapshot, alias).route
 
     def _identity(self, key: Key | None) -> dict[str, Any]:
-        known = {"policy_version": self.snapshot.version}
-        if key is None:
-            return known
-        who = {"key_id": key.id, "team": key.team, "project": key.project}
-        return {**known, **who, **({"env": key.env} if key.env else {})}
+        return {"policy_version": self.snapshot.version, **(_who(key) if key else {})}
 
-    def _grant(self, granted: Granted, attempts: tuple[Attempt, ...]) -> dict[str, Any]:
+    def _grant(self, alias: Alias, attempts: Sequence[Attempt]) -> dict[str, Any]:
         first = attempts[0].deployment
-        shown = {} if self.snapshot.org.show_provider_model else {"show_model": granted.alias.name}
+        shown = {} if self.snapshot.org.show_provider_model else {"show_model": alias.name}
         return {
-            "alias": granted.alias.name,
+            "policy_version": self.snapshot.version,
+            "reason": ALLOWED,
+            "alias": alias.name,
             "provider": first.provider,
             "provider_model": first.model,
             "attempts": [self._attempt(each) for each in attempts],
-            **(self._several(granted.alias, attempts) if len(attempts) > 1 else {}),
+            **(self._several(alias, attempts) if len(attempts) > 1 else {}),
             **shown,
-            **({"bind": granted.bind} if granted.bind else {}),
-            **({"stored_id": granted.stored.raw_id} if granted.stored else {}),
         }
 
-    def _several(self, alias: Alias, attempts: tuple[Attempt, ...]) -> dict[str, Any]:
+    def _several(self, alias: Alias, attempts: Sequence[Attempt]) -> dict[str, Any]:
         milliseconds = round(1000 * patience_of(self.snapshot, alias).first_byte)
         return {"priority_groups": _groups(attempts), "patience_ms": milliseconds}
 
@@ -219,7 +232,7 @@ class _Writer:
         return [_header(contract.POLICY_HEADER, self.snapshot.version)] if shown else []
 
 
-def _groups(attempts: tuple[Attempt, ...]) -> list[dict[str, Any]]:
+def _groups(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
     """What Envoy's priority_group specifier reads: attempt k goes to the k-th group. All but the
     last pass a provider over that cools down; the last is sent, so that some provider answers."""
     clusters = [f"provider.{each.deployment.provider}" for each in attempts]
@@ -272,6 +285,16 @@ def _answer(
     denied.headers.extend(shown)
     response.dynamic_metadata.CopyFrom(_struct(metadata))
     return bytes(response.SerializeToString())
+
+
+def _who(key: Key) -> dict[str, str]:
+    who = {"key_id": key.id, "team": key.team, "project": key.project}
+    return {**who, **({"env": key.env} if key.env else {})}
+
+
+def _metadata(values: dict[str, Any]) -> bytes:
+    """A CheckResponse of nothing else, to be joined to another."""
+    return bytes(CheckResponse(dynamic_metadata=_struct(values)).SerializeToString())
 
 
 def _struct(values: dict[str, Any]) -> Struct:

@@ -164,7 +164,7 @@ def test_a_grant_served_again_has_the_bytes_of_a_fresh_one(snapshot: Snapshot):
     pairs = [(k, a) for k in ("app", "narrow") for a in ("small", "large", "vectors")]
     first = [answers.serialize(granted(snapshot, alias, name)) for name, alias in pairs]
     again = [answers.serialize(granted(snapshot, alias, name)) for name, alias in pairs]
-    assert all(one is other for one, other in zip(first, again, strict=True))
+    assert first == again
     for (name, alias), cached in zip(pairs, again, strict=True):
         fresh = Answers(snapshot).serialize(granted(snapshot, alias, name))
         assert CheckResponse.FromString(cached) == CheckResponse.FromString(fresh)
@@ -173,7 +173,7 @@ def test_a_grant_served_again_has_the_bytes_of_a_fresh_one(snapshot: Snapshot):
 
 
 def test_a_full_cache_still_answers_rightly(snapshot: Snapshot):
-    answers = Answers(snapshot, cached_grants=1)
+    answers = Answers(snapshot, cached_keys=1)
     for alias in ("small", "large", "small", "vectors", "large"):
         response = CheckResponse.FromString(answers.serialize(granted(snapshot, alias)))
         assert metadata(response)["alias"] == alias
