@@ -58,9 +58,9 @@ class AuthzService:
     def _count(self, decision: Decision) -> None:
         code = decision.code if isinstance(decision, Refused) else ALLOWED
         team = decision.key.team if decision.key else ""
-        self._metrics.decisions.labels(code, team, _alias(decision)).inc()
+        self._metrics.decisions[code, team, _alias(decision)].inc()
         if isinstance(decision, Granted) and decision.key.would_deny(decision.alias.name):
-            self._metrics.would_deny.labels(team, decision.alias.name).inc()
+            self._metrics.would_deny[team, decision.alias.name].inc()
 
 
 def _decided(snapshot: Snapshot, call: Call, now: float) -> Decision | None:

@@ -6,32 +6,16 @@ Labels hold names from the policy only, so their number is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ratelimit_service.settlement import Charge
+from tollhouse.labelled import Labelled
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0)
 # A small model begins within a quarter of a second, one that reasons may take a minute.
 _FIRST_BYTE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-
-
-_Child = TypeVar("_Child")
-
-
-class Labelled(dict[tuple[str, ...], _Child]):
-    """A metric by the values of its labels. Its `labels()` takes longer than the counting itself,
-    so what it finds is kept."""
-
-    def __init__(self, labels: Callable[..., _Child]) -> None:
-        super().__init__()
-        self._labels = labels
-
-    def __missing__(self, values: tuple[str, ...]) -> _Child:
-        found = self[values] = self._labels(*values)
-        return found
 
 
 class Metrics:
