@@ -2,7 +2,7 @@
 
 One reading of a request travels as Envoy dynamic metadata:
 
-- `tollhouse.large`, written by `envoy/lua/large.lua`: the body may be large, is the key known?
+- `tollhouse.large`, written by Envoy's filter `large`: the body may be large, is the key known?
 - `tollhouse.request`, written by `envoy/lua/request.lua`: what the body asks for;
 - `envoy.filters.http.ext_authz`, written by authz_service: who asks, and what they were granted;
 - `envoy.filters.http.ratelimit`, written by ratelimit_service: the reservation;
