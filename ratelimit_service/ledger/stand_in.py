@@ -60,7 +60,7 @@ class StandIn:
     def admit(self, claim: Claim) -> Admitted | Refused:
         """As `Ledger.admit`, here."""
         clock = self._clock()
-        (call,) = wire.admit_calls("", claim, str(clock), clock // 1_000_000, apart=False)
+        (call,) = wire.admit_calls("", claim, str(clock), clock // 1_000_000)
         for part in claim.asked:
             self._begin(part, claim.time_zone, clock // 1_000_000)
         outcome, took = wire.read_admission(claim, [self._answer(call)])
@@ -80,7 +80,7 @@ class StandIn:
         """As `Ledger.settle`, for a call that was admitted here."""
         self._admitted.remove(settlement.reservation_id)
         here = replace(settlement, slots=tuple(s for s in settlement.slots if s[0] in self._open))
-        for call in wire.settle_calls("", here, str(self._clock()), apart=False):
+        for call in wire.settle_calls("", here, str(self._clock())):
             self._answer(call)
 
     def _forget(self, slot: Slot) -> None:

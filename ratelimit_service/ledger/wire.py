@@ -73,7 +73,7 @@ _TELLING = (
 
 
 def admit_calls(
-    prefix: str, claim: Claim, clock: str, now: int, *, apart: bool
+    prefix: str, claim: Claim, clock: str, now: int, *, apart: bool = False
 ) -> list[ScriptCall]:
     """One call of admit.lua, or, where a script may only see one slot (`apart`), one per slot that
     is asked. `clock`: microseconds or ""; `now`: seconds."""
@@ -96,7 +96,7 @@ def withdraw_calls(prefix: str, withdrawal: Withdrawal, *, on_its_way: bool) -> 
 
 
 def settle_calls(
-    prefix: str, settlement: Settlement, clock: str, *, apart: bool
+    prefix: str, settlement: Settlement, clock: str, *, apart: bool = False
 ) -> list[ScriptCall]:
     """One call of settle.lua, or one per slot; see `admit_calls`."""
     made_at = id_millis(settlement.reservation_id) // 1000
