@@ -19,9 +19,10 @@ from ratelimit_service import transport
 from ratelimit_service.admission import Admission
 from ratelimit_service.entries import entry_from
 from ratelimit_service.ledger import wire
+from ratelimit_service.ledger.joining import run_joined
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.scripts import ScriptCall
-from ratelimit_service.ledger.store import open_redis, run_scripts
+from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import Admitted, Claim, Refused, Settlement
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.replica import Replica
@@ -35,6 +36,12 @@ _PREFIX = "th:"
 _PATIENT_SECONDS = 60.0
 
 
+def _decided(claim: Claim, replies: list[object]) -> Admitted | Refused:
+    outcome, _ = wire.read_admission(claim, replies)
+    assert outcome is not None  # a fresh id has not ended
+    return outcome
+
+
 class Repeating:
     """A ledger whose store answers every claim as it answered the first: for what is done before
     and after the trip to it."""
@@ -46,7 +53,7 @@ class Repeating:
     async def admit(self, claim: Claim) -> Admitted | Refused:
         """As `Ledger.admit`."""
         arguments(claim)
-        return wire.read_admission(claim, self.replies)[0]
+        return _decided(claim, self.replies)
 
 
 class _Asking:
@@ -57,10 +64,10 @@ class _Asking:
         self.kept: Repeating | None = None
 
     async def admit(self, claim: Claim) -> Admitted | Refused:
-        replies = await run_scripts(self._client, arguments(claim))
+        replies = await run_joined(self._client, arguments(claim))
         self.kept = Repeating(claim, replies)
         await self._client.aclose()
-        return wire.read_admission(claim, replies)[0]
+        return _decided(claim, replies)
 
 
 def admission(holder: PolicyHolder, ledger: object) -> Admission:

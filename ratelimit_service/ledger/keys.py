@@ -22,8 +22,8 @@ keys of one place. So each slot of the ledger has one tag, in all its keys:
     th:probe                              HASH  what readiness writes; on a cluster th:probe:{N}
 
 `<no>` is the time of the reservation id, in half minutes since 1970. The scripts are given
-the first three fixed keys (held, holds, leases) and derive the others from them, with the same tag
-and so in the same place. What is in each is told at the head of scripts/prelude.lua.
+the first key (held) and derive the others from it, with the same tag and so in the same place. What
+is in each is told at the head of scripts/prelude.lua.
 """
 
 from dataclasses import dataclass
@@ -41,13 +41,8 @@ class SlotKeys:
 
     @property
     def held(self) -> str:
-        """HASH of what running calls hold."""
+        """HASH of what running calls hold; the slot's one of the KEYS of every script."""
         return self.stem + "held"
-
-    @property
-    def declared(self) -> tuple[str, str, str]:
-        """The KEYS of every script, in order."""
-        return (self.held, self.stem + "holds", self.stem + "leases")
 
     def window(self, scope: str) -> str:
         """HASH of the sliding window of `scope`."""

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TypeVar, cast
 
 from ratelimit_service.ledger import wire
@@ -12,7 +13,13 @@ from ratelimit_service.ledger.errors import LedgerError, LedgerUnavailable
 from ratelimit_service.ledger.keys import slot_keys
 from ratelimit_service.ledger.lane import Lanes
 from ratelimit_service.ledger.past import SlotPast
-from ratelimit_service.ledger.store import STORE_ERRORS, StoreClient, probe, translated
+from ratelimit_service.ledger.store import (
+    STORE_ERRORS,
+    StoreClient,
+    probe,
+    sees_one_slot,
+    translated,
+)
 from ratelimit_service.ledger.types import (
     Admitted,
     Claim,
@@ -57,6 +64,7 @@ class Ledger:
         self._prefix = prefix
         self._timeout = timeout_seconds
         self._clock = clock
+        self._apart = sees_one_slot(redis)
         # Two lanes, so that a long list of settlements does not keep requests waiting.
         self._admissions = Lanes(redis, timeout_seconds)
         self._settlements = Lanes(redis, timeout_seconds)
@@ -69,7 +77,7 @@ class Ledger:
         leaves no reservation behind. An id is for one request: while it is held, admitting it again
         counts nothing; once settled it must not come back. Takes twice the deadline at most.
         """
-        calls = wire.admit_calls(self._prefix, claim, *self._times())
+        calls = wire.admit_calls(self._prefix, claim, *self._times(), apart=self._apart)
         try:
             replies = await self._admissions.run(calls)
         except asyncio.CancelledError:
@@ -79,7 +87,10 @@ class Ledger:
         outcome, took = wire.read_admission(claim, replies)
         if isinstance(outcome, Admitted):
             return outcome
-        return replace(outcome, unreturned=await self._give_back(claim, took))
+        unreturned = await self._give_back(claim, took)
+        if outcome is None:
+            raise LedgerError("the reservation was given back before it was made (ENDED)")
+        return replace(outcome, unreturned=unreturned) if unreturned else outcome
 
     async def withdraw(self, claim: Claim) -> None:
         """Give back what `admit` took, in full, the count of the request included."""
@@ -240,9 +251,11 @@ class Ledger:
         self, settlements: Sequence[Settlement]
     ) -> list[tuple[SettleOutcome, ...]]:
         clock, _ = self._times()
-        groups = [wire.settle_calls(self._prefix, each, clock) for each in settlements]
+        groups = [
+            wire.settle_calls(self._prefix, each, clock, apart=self._apart) for each in settlements
+        ]
         replies = iter(await self._settlements.run([call for group in groups for call in group]))
-        return [tuple(wire.read_outcome(next(replies)) for _ in group) for group in groups]
+        return [wire.read_outcomes(islice(replies, len(group))) for group in groups]
 
     async def _sweep_some(self, slots: Sequence[Slot]) -> list[int]:
         clock, _ = self._times()

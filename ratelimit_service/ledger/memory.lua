@@ -1,11 +1,10 @@
 -- The commands of Redis that the ledger's scripts use, on tables in memory.
 --
--- Returns run(database, source, keys, args), drop(database) and call(database, command, …).
--- Values are strings, as in Redis; what is absent reads as false. Nothing expires: a database lives
--- no longer than an outage, and the scripts compare times themselves.
+-- Returns run(source, keys, args), drop(stem) and call(command, …). Values are strings, as in Redis;
+-- what is absent reads as false. Nothing expires: a key lives no longer than an outage, and the
+-- scripts compare times themselves.
 
-local databases, chunks = {}, {}
-local db
+local db, chunks = {}, {}
 
 local function hash(key)
   db[key] = db[key] or {}
@@ -31,10 +30,6 @@ function commands.HMGET(key, ...)
   return values
 end
 
-function commands.HEXISTS(key, field)
-  return get(key, field) and 1 or 0
-end
-
 function commands.EXISTS(key)
   return db[key] and 1 or 0
 end
@@ -57,10 +52,12 @@ function commands.HDEL(key, ...)
   for _, field in ipairs({ ... }) do
     hash(key)[field] = nil
   end
+  return select("#", ...)
 end
 
 function commands.DEL(key)
   db[key] = nil
+  return 1
 end
 
 function commands.EXPIRE()
@@ -70,22 +67,27 @@ end
 -- No score is below this: most calls find nothing that is due, and need not look.
 local earliest = {}
 
-function commands.ZADD(key, score, member)
-  hash(key)[member] = tonumber(score)
-  earliest[db] = math.min(earliest[db] or math.huge, tonumber(score))
+function commands.ZADD(key, ...)
+  local pairs_of = { ... }
+  for place = 1, #pairs_of, 2 do
+    local score = tonumber(pairs_of[place])
+    hash(key)[pairs_of[place + 1]] = score
+    earliest[key] = math.min(earliest[key] or math.huge, score)
+  end
+  return #pairs_of / 2
 end
 
 commands.ZREM = commands.HDEL
 
 -- Always ZRANGEBYSCORE key -inf most LIMIT 0 count.
 function commands.ZRANGEBYSCORE(key, _, most, _, _, count)
-  if (earliest[db] or math.huge) > tonumber(most) then
+  if (earliest[key] or math.huge) > tonumber(most) then
     return {}
   end
   local found, scores = {}, db[key] or {}
-  earliest[db] = math.huge
+  earliest[key] = math.huge
   for member, score in pairs(scores) do
-    earliest[db] = math.min(earliest[db], score)
+    earliest[key] = math.min(earliest[key], score)
     if score <= tonumber(most) then
       found[#found + 1] = member
     end
@@ -106,25 +108,22 @@ function redis.error_reply(message)
   return { err = message }
 end
 
-local function choose(database)
-  databases[database] = databases[database] or {}
-  db = databases[database]
-end
-
-local function run(database, source, keys, args)
-  choose(database)
+local function run(source, keys, args)
   chunks[source] = chunks[source] or assert(loadstring(source))
   KEYS, ARGV = keys, args
   return chunks[source]()
 end
 
-local function drop(database)
-  earliest[databases[database]] = nil
-  databases[database] = nil
+-- Forgets every key that begins with `stem`.
+local function drop(stem)
+  for key in pairs(db) do
+    if string.sub(key, 1, #stem) == stem then
+      db[key], earliest[key] = nil, nil
+    end
+  end
 end
 
-local function call(database, command, ...)
-  choose(database)
+local function call(command, ...)
   return commands[command](...)
 end
 

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from lupa import lua51
 
 from ratelimit_service.ledger import wire
+from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.keys import slot_keys
 from ratelimit_service.ledger.periods import periods_at
 from ratelimit_service.ledger.scripts import ScriptCall
@@ -58,12 +60,14 @@ class StandIn:
     def admit(self, claim: Claim) -> Admitted | Refused:
         """As `Ledger.admit`, here."""
         clock = self._clock()
-        calls = wire.admit_calls("", claim, str(clock), clock // 1_000_000)
+        (call,) = wire.admit_calls("", claim, str(clock), clock // 1_000_000)
         for part in claim.asked:
             self._begin(part, claim.time_zone, clock // 1_000_000)
-        outcome, took = wire.read_admission(claim, self._answers(calls, claim))
-        if isinstance(outcome, Refused):
+        outcome, took = wire.read_admission(claim, [self._answer(call)])
+        if not isinstance(outcome, Admitted):
             self._withdraw(claim, took)
+            if outcome is None:
+                raise LedgerError("the reservation was given back before it was made (ENDED)")
             return outcome
         self._admitted.add(claim.reservation_id)
         return replace(outcome, births={})  # not the store's
@@ -75,26 +79,21 @@ class StandIn:
     def settle(self, settlement: Settlement) -> None:
         """As `Ledger.settle`, for a call that was admitted here."""
         self._admitted.remove(settlement.reservation_id)
-        calls = wire.settle_calls("", settlement, str(self._clock()))
-        for (slot, _), call in zip(settlement.slots, calls, strict=True):
-            if slot in self._open:
-                self._answer(slot, call)
+        here = replace(settlement, slots=tuple(s for s in settlement.slots if s[0] in self._open))
+        for call in wire.settle_calls("", here, str(self._clock())):
+            self._answer(call)
 
     def _forget(self, slot: Slot) -> None:
         del self._open[slot]
-        self._drop(slot.tag)
+        self._drop(slot_keys("", slot).stem)
         if not self._open:
             self._admitted.clear()
-
-    def _answers(self, calls: Iterable[ScriptCall], claim: Claim) -> list[object]:
-        pairs = zip(claim.asked, calls, strict=True)
-        return [self._answer(part.slot, call) for part, call in pairs]
 
     def _withdraw(self, claim: Claim, took: tuple[Slot, ...]) -> None:
         withdrawal = Withdrawal(took, reservation_id=claim.reservation_id)
         calls = wire.withdraw_calls("", withdrawal, on_its_way=False)
-        for slot, call in zip(took, calls, strict=True):
-            self._answer(slot, call)
+        for call in calls:
+            self._answer(call)
 
     def _begin(self, part: SlotClaim, time_zone: str, second: int) -> None:
         begun = self._open.setdefault(part.slot, set())
@@ -105,10 +104,10 @@ class StandIn:
 
     def _remember(self, heard: int, state: ScopeState, time_zone: str, second: int) -> None:
         """Write what was heard of a scope, as far as it still counts."""
-        slot, scope, keys = state.slot, state.scope, slot_keys("", state.slot)
+        scope, keys = state.scope, slot_keys("", state.slot)
 
         def add(key: str, field: str, amount: int) -> None:
-            self._call(slot.tag, "HINCRBY", key, field, amount)
+            self._call("HINCRBY", key, field, amount)
 
         now, then, held = periods_at(time_zone, second), state.periods, state.held_spend
         if then.day == now.day:
@@ -128,11 +127,13 @@ class StandIn:
                 add(window, f"{letter}:{heard}", used)
                 add(window, f"{letter}s", used)
 
-    def _answer(self, slot: Slot, call: ScriptCall) -> object:
+    def _answer(self, call: ScriptCall) -> object:
+        """The script's answer; of a call with an item, the one for this item."""
         lua = self._lua
-        arguments = lua.table_from([str(argument) for argument in call.args])
-        keys = lua.table_from(call.keys)
-        return _plain(self._run(slot.tag, call.script.source, keys, arguments))
+        given = call.args if call.item is None else (*call.args, call.item)
+        arguments = lua.table_from([str(argument) for argument in given])
+        reply = _plain(self._run(call.script.source, lua.table_from(call.keys), arguments))
+        return reply if call.item is None else cast("list[object]", reply)[0]
 
 
 def _plain(reply: object) -> object:

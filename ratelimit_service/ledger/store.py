@@ -77,6 +77,11 @@ def open_redis(url: str, *, timeout_seconds: float = 0.25) -> StoreClient:
     return client
 
 
+def sees_one_slot(client: StoreClient) -> bool:
+    """Whether a script may only touch keys of one slot, as on a cluster."""
+    return isinstance(client, RedisCluster)
+
+
 async def places(client: StoreClient, calls: Sequence[ScriptCall]) -> list[str]:
     """The node that each call goes to, by name; of a single server there is one, "".
 

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal, cast, get_args
 
 from ratelimit_service.ledger.periods import Periods
@@ -52,6 +53,7 @@ _NAME = re.compile(r"[^\s{}|,*~]{1,400}")
 _RESERVATION_ID = re.compile(r"[0-9a-f]{32}")
 
 
+@lru_cache(maxsize=16_384)
 def _require_name(name: str) -> None:
     if _NAME.fullmatch(name) is None:
         raise ValueError("a slot or scope name is empty, too long, or holds whitespace or {}|,*~")
@@ -99,6 +101,10 @@ class ScopeClaim:
 
     scope: str
     limits: Limits = NO_LIMITS
+
+    def __hash__(self) -> int:
+        # A scope seldom has two sets of limits, and one of these takes long to hash.
+        return hash(self.scope)
 
     def __post_init__(self) -> None:
         _require_name(self.scope)

@@ -147,19 +147,21 @@ class SlotModel:
         for place, amount in enumerate((requests, *took, nano, usage.errors)):
             row[place] += amount
 
-    def admit(self, claim: Claim, part: SlotClaim, micros: int) -> Refusal | str | None:
-        """Take the claim, or say why not; "ended" if it was given back before it came."""
+    def look(self, claim: Claim, part: SlotClaim, micros: int) -> Refusal | str | None:
+        """Why not to take the claim; "ended" if it was given back before it came."""
         id_ = claim.reservation_id
-        ended = id_ in self.withdrawn | self.done | self.expired.keys()
-        if ended:
-            return "ended"
-        self.sweep(micros // 1000, SWEPT_BY_ADMISSION)
         if id_ in self.holds:
             return None
-        refusal = self._refusal(claim, part, micros)
-        if refusal is None:
+        if id_ in self.withdrawn | self.done | self.expired.keys():
+            return "ended"
+        return self._refusal(claim, part, micros)
+
+    def admit(self, claim: Claim, part: SlotClaim, micros: int) -> Refusal | str | None:
+        """Take the claim, or say why not."""
+        obstacle = self.look(claim, part, micros)
+        if obstacle is None and claim.reservation_id not in self.holds:
             self._reserve(claim, part, micros)
-        return refusal
+        return obstacle
 
     def _reserve(self, claim: Claim, part: SlotClaim, micros: int) -> None:
         second = micros // 1_000_000
@@ -285,15 +287,39 @@ class LedgerModel:
 
     def admit(self, claim: Claim, micros: int) -> tuple[Slot, Refusal] | str | None:
         """Take the claim in every slot, or say which refused first, and why."""
+        return self.admit_together([claim], micros, apart=True)[0]
+
+    def admit_together(
+        self, claims: list[Claim], micros: int, *, apart: bool
+    ) -> list[tuple[Slot, Refusal] | str | None]:
+        """One after the other, having swept once. `apart`: each slot decides of all of them before
+        what one slot took of a claim that another refuses is given back."""
+        for slot in {part.slot for claim in claims for part in claim.asked}:
+            self.slot(slot).sweep(micros // 1000, SWEPT_BY_ADMISSION)
+        if not apart:
+            return [self._all_or_none(claim, micros) for claim in claims]
         answers = [
-            (part.slot, self.slot(part.slot).admit(claim, part, micros)) for part in claim.asked
+            [self.slot(part.slot).admit(claim, part, micros) for part in claim.asked]
+            for claim in claims
         ]
-        if any(answer == "ended" for _, answer in answers):
-            return "ended"
-        refusals = [(slot, answer) for slot, answer in answers if isinstance(answer, Refusal)]
-        if refusals and len(refusals) < len(answers):
+        return [self._outcome(*each) for each in zip(claims, answers, strict=True)]
+
+    def _all_or_none(self, claim: Claim, micros: int) -> tuple[Slot, Refusal] | str | None:
+        looks = [self.slot(part.slot).look(claim, part, micros) for part in claim.asked]
+        if not any(looks):
+            for part in claim.asked:
+                self.slot(part.slot).admit(claim, part, micros)
+        return self._outcome(claim, looks)
+
+    def _outcome(
+        self, claim: Claim, answers: list[Refusal | str | None]
+    ) -> tuple[Slot, Refusal] | str | None:
+        if any(answers):
             self.withdraw(claim)
-        return refusals[0] if refusals else None
+        if "ended" in answers:
+            return "ended"
+        pairs = zip(claim.asked, answers, strict=True)
+        return next(((p.slot, each) for p, each in pairs if isinstance(each, Refusal)), None)
 
     def withdraw(self, claim: Claim) -> None:
         """Undo an admission in every slot."""

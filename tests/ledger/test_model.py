@@ -16,22 +16,25 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from redis.asyncio.cluster import RedisCluster
 
 from ratelimit_service.ledger.errors import LedgerError
 from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import (
+    Admitted,
     Claim,
     OnLost,
     Refused,
     Settlement,
+    Slot,
     TakenUsage,
     Withdrawal,
 )
 from tests.ledger.builders import PATIENT, ROW, SCOPES, FakeClock, claim, settlement
 from tests.ledger.contents import Contents, contents
-from tests.ledger.model import LedgerModel, SlotModel
+from tests.ledger.model import LedgerModel, Refusal, SlotModel
 from tollhouse.policy.compiled import Limits
 
 BERLIN = "Europe/Berlin"
@@ -84,6 +87,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         self.model = LedgerModel()
         self.asked: list[Claim] = []
         self.client = open_redis(self.url, timeout_seconds=PATIENT)
+        self.apart = isinstance(self.client, RedisCluster)
         self.ledger = Ledger(self.client, timeout_seconds=PATIENT, clock=self.clock)
         self.run(self.client.flushall())
 
@@ -120,21 +124,52 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         times: int,
     ) -> None:
         for _ in range(times):
-            asked = claim(
-                self.limits,
-                levels=where[0],
-                counted=where[1],
-                id_ms=self.clock.millis,
-                tokens=amounts[0],
-                cost=amounts[1],
-                expected_cost=amounts[1] // 3,
-                request_id=f"request-{len(self.asked)}",
-                lease_seconds=lease,
-                on_lost=on_lost,
-                time_zone=BERLIN,
-            )
-            self.asked.append(asked)
-            self.compare_admission(asked)
+            self.compare_admission(self.ask(where, amounts, lease, on_lost))
+
+    def ask(
+        self, where: Where, amounts: tuple[int, int], lease: int, on_lost: OnLost = "charge"
+    ) -> Claim:
+        """A claim that was not made before."""
+        asked = claim(
+            self.limits,
+            levels=where[0],
+            counted=where[1],
+            id_ms=self.clock.millis,
+            tokens=amounts[0],
+            cost=amounts[1],
+            expected_cost=amounts[1] // 3,
+            request_id=f"request-{len(self.asked)}",
+            lease_seconds=lease,
+            on_lost=on_lost,
+            time_zone=BERLIN,
+        )
+        self.asked.append(asked)
+        return asked
+
+    @rule(
+        asked=st.lists(
+            st.tuples(where, st.tuples(tokens, costs), st.integers(0, 200)), min_size=2, max_size=6
+        ),
+        data=st.data(),
+    )
+    def admit_together(
+        self, asked: list[tuple[Where, tuple[int, int], int]], data: st.DataObject
+    ) -> None:
+        claims = [self.ask(*each) for each in asked]
+        claims.append(data.draw(st.sampled_from(self.asked)))
+        expected = self.model.admit_together(claims, self.clock.micros, apart=self.apart)
+        answers = self.run(self.ask_at_once(claims))
+        for told, answer in zip(expected, answers, strict=True):
+            self.seen["together"] += 1
+            if isinstance(told, tuple):
+                self.compare_refusal(told, answer)
+            else:
+                assert isinstance(answer, LedgerError if told else Admitted)
+
+    async def ask_at_once(self, claims: list[Claim]) -> list[Any]:
+        """The answers to claims that one run of the script, or one in each slot, decides."""
+        asking = (self.ledger.admit(each) for each in claims)
+        return await asyncio.gather(*asking, return_exceptions=True)
 
     @precondition(lambda self: self.not_ended())
     @rule(data=st.data())
@@ -165,6 +200,9 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
             assert not isinstance(answer, Refused)
             self.compare_states(asked, answer.states)
             return
+        self.compare_refusal(expected, answer)
+
+    def compare_refusal(self, expected: tuple[Slot, Refusal], answer: Any) -> None:
         slot, refusal = expected
         self.seen[refusal.kind] += 1
         assert isinstance(answer, Refused)
@@ -203,6 +241,17 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
     def settle_any(self, data: st.DataObject, tokens: int, cost: int) -> None:
         asked = data.draw(st.sampled_from(self.asked))
         self.compare_settlement(settlement(asked, tokens=tokens, cost=cost))
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data(), amounts=st.lists(st.tuples(tokens, costs), min_size=2, max_size=8))
+    def settle_together(self, data: st.DataObject, amounts: list[tuple[int, int]]) -> None:
+        ended = [
+            settlement(data.draw(st.sampled_from(self.asked)), tokens=tokens, cost=cost)
+            for tokens, cost in amounts
+        ]
+        expected = [self.model.settle(each, self.clock.millis) for each in ended]
+        self.seen["settled together"] += len(ended)
+        assert self.run(self.ledger.settle_many(ended)) == expected
 
     @rule(age_ms=st.integers(0, 4 * 86_400_000), where=where, cost=costs)
     def settle_what_nobody_knows(self, age_ms: int, where: Where, cost: int) -> None:

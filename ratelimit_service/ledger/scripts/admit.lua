@@ -1,46 +1,141 @@
--- Admits one request at every scope of a slot, or at none.
+-- Admits requests, each at every scope of its slots or at none, in the order in which they came.
 --
 -- KEYS  see prelude.lua
 -- ARGV  1 clock: microseconds, or "" for Redis's own
---       2 reservation id   3 Envoy's request id, or ""
---       4 tokens   5 nano-dollars, the worst case   6 nano-dollars expected, for soft budgets
---       7 lease, ms   8 "charge" | "release"   9 row of the history, see prelude.lua, or ""
---       10 days: "day|first epoch second|first epoch second after|week|its end|month|its end,…"
---       11 scopes that count when the call ends, with commas between, or ""
---       12.. scopes: "scope|requests_per_minute|tokens_per_minute|requests_per_day|tokens_per_day|
---           max_parallel_requests|daily|weekly|monthly nano-dollars|soft", with nothing where there
---           is no limit; soft: 1 or nothing
--- Returns { "day|week|month", states, refusal, when the slot was first used (epoch ms) }
---   states   twelve per scope, after the admission or refusal:
+--       2 days: "day|first epoch second|first epoch second after|week|its end|month|its end,…"
+--       3.. claims, each several lines:
+--           "id|Envoy's request id or nothing|tokens|nano-dollars, the worst case|nano-dollars
+--           expected, for soft budgets|lease, ms|charge or release"; and for each slot
+--           "key row names scope scope…": the slot's key in KEYS; the row of the history or "-", see
+--           holds.lua; the scopes as a hold names them, see prelude.lua; and of each in which
+--           something is reserved "scope|requests_per_minute|tokens_per_minute|requests_per_day|
+--           tokens_per_day|max_parallel_requests|daily|weekly|monthly nano-dollars|soft", with
+--           nothing where there is no limit; soft: 1 or nothing
+-- Returns for each claim { "day|week|month", answer of each slot… }. An answer is
+--   { when the slot was first used (epoch ms), figures }   the claim is held there
+--   { 0, figures, refusal }   a limit of this slot stands in the way
+--   { 0, figures }            another slot stands in the way
+--   { -1 }                    the id has ended here, or was given back before it came
+--   figures  twelve per scope, after the admission or refusal:
 --            requests in the window, ms until they are 0, tokens in it, ms until they are 0,
 --            requests and settled tokens of the day, nano-dollars settled in day, week, month,
 --            nano-dollars held, tokens held, calls running
---   refusal  {} if admitted, else { name of the limit, index of the scope from 0, limit, used, held,
---            retry after ms, end of the day, week or month (epoch seconds) or 0, 1 if it can never
---            fit, 1 if only what running calls hold stands in the way }; a refusal tells "0" for when
--- Error CLOCK if none of the days holds the time, ENDED if the id was given back before.
+--   refusal  { name of the limit, index of the scope from 0, limit, used, held, retry after ms,
+--            end of the day, week or month (epoch seconds) or 0, 1 if it can never fit, 1 if only
+--            what running calls hold stands in the way }
+-- Error CLOCK if none of the days holds the time.
 --
 -- An id that is held already is not counted again, so that a client library which repeats a
 -- command after a lost connection does no harm.
 
 local SWEPT_AT_ONCE = 16 -- what is lost is ended by those who come after, a little at a time
 local RESERVED_RETRY_MS = 1000 -- when others will end is not known
-local FIRST_SCOPE = 12
+local FIRST_CLAIM = 3
+
+-- In the order in which they stand in a scope. `kind`: the kinds are told in this order. `used`,
+-- `held`: fields of a scope; `need`: a field of a claim; `bucket`, `now`: for limits of the minute, what
+-- its buckets begin with, and what is in that of this second.
+local LIMITS = {
+  { name = "requests_per_minute", kind = 1, used = "requests", need = "one", bucket = "r:",
+    now = "requests_now" },
+  { name = "tokens_per_minute", kind = 2, used = "tokens", need = "tokens", bucket = "t:",
+    now = "tokens_now" },
+  { name = "requests_per_day", kind = 1, used = "day_requests", need = "one", ends = "day_ends" },
+  { name = "tokens_per_day", kind = 2, used = "day_tokens", held = "held_tokens", need = "tokens",
+    ends = "day_ends" },
+  { name = "max_parallel_requests", kind = 3, held = "calls", need = "one" },
+  { name = "daily_spend_usd", kind = 4, used = "day", held = "held", ends = "day_ends" },
+  { name = "weekly_spend_usd", kind = 4, used = "week", held = "held", ends = "week_ends" },
+  { name = "monthly_spend_usd", kind = 4, used = "month", held = "held", ends = "month_ends" },
+}
 
 local now = clock(ARGV[1])
 local now_ms = math.floor(now / 1000)
 local second = math.floor(now / MICROS)
 local stamp = whole(second)
-local requests_field, tokens_field = "r:" .. stamp, "t:" .. stamp
-local id, request = ARGV[2], ARGV[3]
-local tokens, nano, expected = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-
-local at = day_at(second, ARGV[10])
+local at = day_at(second, ARGV[2])
 if not at then
   return redis.error_reply("CLOCK the time is in none of the days given")
 end
-if redis.call("HEXISTS", done_key(id), id) == 1 then
-  return redis.error_reply("ENDED the reservation was given back before it was made")
+local requests_field, tokens_field = "r:" .. stamp, "t:" .. stamp
+local labels = at.day .. "|" .. at.week .. "|" .. at.month
+
+-- The counters of a scope in this run. What is admitted is counted here, and stored at the end.
+local function open_scope(slot, name)
+  local scopes = slot.scopes
+  if not scopes then
+    scopes = {}
+    slot.scopes = scopes
+  end
+  local scope = scopes[name]
+  if not scope then
+    scope = { name = name, window = slot.stem .. "win:" .. name, admitted = 0, admitted_tokens = 0,
+      reserved = 0 }
+    scopes[name] = scope
+    scopes[#scopes + 1] = scope
+  end
+  return scope
+end
+
+local SCOPE = "^([^|]*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(1?)$"
+
+-- A scope of a claim, with its limits. `nano`: which of the amounts is reserved in it.
+local function read_scope(slot, packed)
+  local values = { string.match(packed, SCOPE) }
+  local nano = values[10] == "1" and "expected" or "nano"
+  local limits = {}
+  for place = 2, 9 do
+    if values[place] ~= "" then
+      local limit = LIMITS[place - 1]
+      limits[#limits + 1] = { most = tonumber(values[place]), of = limit, need = limit.need or nano }
+    end
+  end
+  return { scope = open_scope(slot, values[1]), limits = limits, nano = nano }
+end
+
+local parsed = {}
+
+-- The parts of a claim in its slots; many claims have the same.
+local function parts_of(lines)
+  local parts = parsed[lines]
+  if parts then
+    return parts
+  end
+  parts = {}
+  for key, row, names, packed in string.gmatch(lines, "(%S+) (%S+) (%S+) ([^\n]+)") do
+    local slot = open_slot(key)
+    local part = { slot = slot, row = row == "-" and "" or row, names = names, scopes = {} }
+    for scope in string.gmatch(packed, "%S+") do
+      part.scopes[#part.scopes + 1] = read_scope(slot, scope)
+    end
+    parts[#parts + 1] = part
+  end
+  parsed[lines] = parts
+  return parts
+end
+
+local CLAIM = "^(%x+)|([^|]*)|(%d+)|(%d+)|(%d+)|(%d+)|(%a+)\n(.*)$"
+
+local function read_claim(packed)
+  local id, request, tokens, nano, expected, lease_ms, on_lost, lines = string.match(packed, CLAIM)
+  local claim = {
+    id = id, request = request, one = 1, tokens = tonumber(tokens), nano = tonumber(nano),
+    expected = tonumber(expected), lease_ends = whole(now_ms + tonumber(lease_ms)),
+    hold = table.concat({ stamp, tokens, nano, expected, labels, on_lost, request, "" }, "|"),
+    parts = parts_of(lines),
+  }
+  return claim
+end
+
+local function want_claims(claims)
+  for _, claim in ipairs(claims) do
+    claim.done = done_name(claim.id)
+    for _, part in ipairs(claim.parts) do
+      want(part.slot.holds, claim.id)
+      want(hash(part.slot.stem .. claim.done), claim.id)
+    end
+  end
+  read_wanted()
 end
 
 -- The milliseconds until the bucket of second `bucket` has left the window.
@@ -48,284 +143,282 @@ local function ms_until_gone(bucket)
   return math.ceil(((bucket + WINDOW_SECONDS) * MICROS - now) / 1000)
 end
 
-local function forget(window)
-  redis.call("DEL", window.key)
-  window.head, window.last, window.requests, window.tokens = second, second, 0, 0
-  window.requests_now, window.tokens_now = 0, 0
+local function forget(scope)
+  redis.call("DEL", scope.window)
+  scope.fresh, scope.head, scope.last, scope.requests, scope.tokens = false, second, second, 0, 0
+  scope.requests_now, scope.tokens_now = 0, 0
+end
+
+local function write_window(scope)
+  local fields = {
+    "rs", whole(scope.requests), "ts", whole(scope.tokens),
+    requests_field, whole(scope.requests_now), tokens_field, whole(scope.tokens_now),
+  }
+  if not scope.fresh then
+    fields[9], fields[10], fields[11], fields[12] = "head", whole(scope.head), "last", whole(scope.last)
+  end
+  set(scope.window, fields, WINDOW_KEPT_SECONDS)
 end
 
 -- The clock was set back, beyond all that is kept. Counted at its old time it would stay for as
 -- long as the jump; forgotten it would let too many pass. So it counts as of now.
-local function restamp(window)
-  local requests, sum = window.requests, window.tokens
-  forget(window)
-  window.requests, window.tokens = requests, sum
-  window.requests_now, window.tokens_now = requests, sum
-  redis.call("HSET", window.key, "head", stamp, "last", stamp, "rs", whole(requests), "ts",
-    whole(sum), requests_field, whole(requests), tokens_field, whole(sum))
-  redis.call("EXPIRE", window.key, WINDOW_KEPT_SECONDS)
+local function restamp(scope)
+  local requests, tokens = scope.requests, scope.tokens
+  forget(scope)
+  scope.requests, scope.requests_now = requests, requests
+  scope.tokens, scope.tokens_now = tokens, tokens
+  write_window(scope)
 end
 
 -- Takes the buckets of seconds head..newest out of the sums and out of the store. At most 61 of
 -- them: a window whose every bucket is that old is forgotten whole.
-local function drop(window, newest)
+local function drop(scope, newest)
   local fields = {}
-  for bucket = window.head, newest do
+  for bucket = scope.head, newest do
     fields[#fields + 1] = "r:" .. whole(bucket)
     fields[#fields + 1] = "t:" .. whole(bucket)
   end
-  local values = redis.call("HMGET", window.key, unpack(fields))
+  local values = redis.call("HMGET", scope.window, unpack(fields))
   for place = 1, #values, 2 do
-    window.requests = window.requests - (tonumber(values[place] or 0))
-    window.tokens = window.tokens - (tonumber(values[place + 1] or 0))
+    scope.requests = scope.requests - tonumber(values[place] or 0)
+    scope.tokens = scope.tokens - tonumber(values[place + 1] or 0)
   end
-  window.head = newest + 1
-  redis.call("HDEL", window.key, unpack(fields))
-  redis.call("HSET", window.key, "head", whole(window.head), "rs", whole(window.requests), "ts",
-    whole(window.tokens))
+  scope.head = newest + 1
+  redis.call("HDEL", scope.window, unpack(fields))
+  redis.call("HSET", scope.window, "head", whole(scope.head), "rs", whole(scope.requests), "ts",
+    whole(scope.tokens))
 end
 
-local function open_window(scope)
-  local key = window_key(scope)
-  local values = redis.call("HMGET", key, "head", "last", "rs", "ts", requests_field, tokens_field)
-  local window = {
-    key = key,
-    head = tonumber(values[1] or second),
-    last = tonumber(values[2] or second),
-    requests = tonumber(values[3] or 0),
-    tokens = tonumber(values[4] or 0),
-    requests_now = tonumber(values[5] or 0),
-    tokens_now = tonumber(values[6] or 0),
-    fresh = values[2] == stamp, -- its times and its expiry were set in this second
-  }
+local function read_window(scope)
+  local values =
+    redis.call("HMGET", scope.window, "head", "last", "rs", "ts", requests_field, tokens_field)
+  scope.head, scope.last = tonumber(values[1] or second), tonumber(values[2] or second)
+  scope.requests, scope.tokens = tonumber(values[3] or 0), tonumber(values[4] or 0)
+  scope.requests_now, scope.tokens_now = tonumber(values[5] or 0), tonumber(values[6] or 0)
+  scope.fresh = values[2] == stamp -- its times and its expiry were set in this second
   local newest_gone = second - WINDOW_SECONDS
-  if window.last <= newest_gone then
-    forget(window)
-  elseif window.head > second then
-    restamp(window)
-  elseif window.head <= newest_gone then
-    drop(window, newest_gone)
+  if scope.last <= newest_gone then
+    forget(scope)
+  elseif scope.head > second then
+    restamp(scope)
+  elseif scope.head <= newest_gone then
+    drop(scope, newest_gone)
   end
-  return window
 end
 
-local function count(window)
-  window.requests, window.tokens = window.requests + 1, window.tokens + tokens
-  redis.call("HSET", window.key, "rs", whole(window.requests), "ts", whole(window.tokens),
-    requests_field, whole(window.requests_now + 1),
-    tokens_field, whole(window.tokens_now + tokens))
-  if not window.fresh then
-    window.last = math.max(window.last, second)
-    redis.call("HSET", window.key, "head", whole(window.head), "last", whole(window.last))
-    redis.call("EXPIRE", window.key, WINDOW_KEPT_SECONDS)
+-- Reads the counters of all scopes of a slot, three of each from `held` and the day.
+local function read_counters(slot)
+  local held, day, names = {}, {}, {}
+  for place, scope in ipairs(slot.scopes) do
+    local name, at_held = scope.name, 3 * place - 2
+    scope.nano_field, scope.tokens_field = name .. "|nano", name .. "|tokens"
+    scope.calls_field, scope.day_field = name .. "|calls", name .. "|requests"
+    held[at_held], held[at_held + 1], held[at_held + 2] =
+      scope.nano_field, scope.tokens_field, scope.calls_field
+    day[at_held], day[at_held + 1], day[at_held + 2] =
+      scope.nano_field, scope.tokens_field, scope.day_field
+    names[place] = name
+  end
+  slot.day = slot.stem .. "day:" .. at.day
+  held, day = read(slot.held.key, held), read(slot.day, day)
+  local week = read(slot.stem .. "week:" .. at.week, names)
+  local month = read(slot.stem .. "month:" .. at.month, names)
+  for place, scope in ipairs(slot.scopes) do
+    local first = 3 * place - 2
+    scope.held, scope.held_tokens = tonumber(held[first] or 0), tonumber(held[first + 1] or 0)
+    scope.calls, scope.day = tonumber(held[first + 2] or 0), tonumber(day[first] or 0)
+    scope.day_tokens = tonumber(day[first + 1] or 0)
+    scope.day_requests = tonumber(day[first + 2] or 0)
+    scope.week, scope.month = tonumber(week[place] or 0), tonumber(month[place] or 0)
+    read_window(scope)
   end
 end
 
 -- When `need` more will fit: the oldest buckets leave first.
-local function wait_ms(window, letter, used, need, limit)
-  local fields = {}
-  for bucket = window.head, window.last do
-    fields[#fields + 1] = letter .. ":" .. whole(bucket)
-  end
-  local excess = used + need - limit
-  for place, value in ipairs(redis.call("HMGET", window.key, unpack(fields))) do
-    excess = excess - tonumber(value or 0)
+local function wait_ms(limited, limit, used, need)
+  local scope, excess, prefix = limited.scope, used + need - limit.most, limit.of.bucket
+  for bucket = scope.head, scope.last do
+    local here = bucket == second and scope[limit.of.now]
+    excess = excess - (here or tonumber(redis.call("HGET", scope.window, prefix .. whole(bucket)) or 0))
     if excess <= 0 then
-      return ms_until_gone(window.head + place - 1)
+      return ms_until_gone(bucket)
     end
   end
-  return ms_until_gone(window.last)
+  return ms_until_gone(scope.last)
 end
 
-local LIMITS = "^([^|]*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(1?)$"
-
-local function read_scope(packed)
-  local name, rpm, tpm, rpd, tpd, parallel, daily, weekly, monthly, soft =
-    string.match(packed, LIMITS)
-  return {
-    name = name,
-    requests_per_minute = tonumber(rpm),
-    tokens_per_minute = tonumber(tpm),
-    requests_per_day = tonumber(rpd),
-    tokens_per_day = tonumber(tpd),
-    max_parallel_requests = tonumber(parallel),
-    daily_spend_usd = tonumber(daily),
-    weekly_spend_usd = tonumber(weekly),
-    monthly_spend_usd = tonumber(monthly),
-    soft = soft == "1",
-    need = soft == "1" and expected or nano,
-    window = open_window(name),
-  }
-end
-
--- The values of `fields` of a hash as numbers, an absent one 0.
-local function numbers(key, fields)
-  local values = redis.call("HMGET", key, unpack(fields))
-  for place, value in ipairs(values) do
-    values[place] = tonumber(value or 0)
-  end
-  return values
-end
-
-local function open_scopes()
-  local scopes, names, held, day = {}, {}, {}, {}
-  for place = FIRST_SCOPE, #ARGV do
-    local scope = read_scope(ARGV[place])
-    local name, index = scope.name, #scopes
-    scopes[index + 1], names[index + 1] = scope, name
-    held[3 * index + 1], held[3 * index + 2] = name .. "|nano", name .. "|tokens"
-    held[3 * index + 3] = name .. "|calls"
-    day[3 * index + 1], day[3 * index + 2] = name .. "|nano", name .. "|tokens"
-    day[3 * index + 3] = name .. "|requests"
-  end
-  held, day = numbers(HELD, held), numbers(counter_key("day", at.day), day)
-  local week, month =
-    numbers(counter_key("week", at.week), names), numbers(counter_key("month", at.month), names)
-  for index, scope in ipairs(scopes) do
-    local place = 3 * index - 2
-    scope.held, scope.held_tokens, scope.calls = held[place], held[place + 1], held[place + 2]
-    scope.day, scope.day_tokens, scope.day_requests = day[place], day[place + 1], day[place + 2]
-    scope.week, scope.month = week[index], month[index]
-  end
-  return scopes
-end
-
-local function ms_until(epoch_second)
-  return math.ceil((epoch_second * MICROS - now) / 1000)
-end
-
--- The refusal by one limit, or nil. `ends`: of the limit's period, 0 without one. `wait`: ms, or a
--- function for what takes reading; it is for when more than what running calls hold is in the way.
-local function refusal_by(name, index, scope, used, held, need, ends, wait)
-  local limit = scope[name]
-  if not limit or used + held + need <= limit then
-    return nil
-  end
-  local never, held_only = need > limit, used + need <= limit
+-- A limit that stands in the way. A wait is for when more than what running calls hold does.
+local function refusal_by(limited, limit, index, used, held, need)
+  local ends = at[limit.of.ends] or 0
+  local never, held_only = need > limit.most, used + need <= limit.most
   local ms = RESERVED_RETRY_MS
   if never then
     ms = 0
   elseif not held_only then
-    ms = wait and wait(limit) or ms_until(ends)
+    ms = limit.of.bucket and wait_ms(limited, limit, used, need)
+      or math.ceil((ends * MICROS - now) / 1000)
   end
   return {
-    name, index - 1, whole(limit), whole(used), whole(held), ms, ends, never and 1 or 0,
-    held_only and 1 or 0,
+    kind = limit.of.kind, never = never, ms = ms,
+    told = {
+      limit.of.name, index - 1, limit.most, used, held, ms, ends, never and 1 or 0,
+      held_only and 1 or 0,
+    },
   }
 end
 
-local function window_wait(window, letter, used, need)
-  return function(limit)
-    return wait_ms(window, letter, used, need, limit)
-  end
-end
-
-local function requests_refusals(index, scope)
-  local window = scope.window
-  return refusal_by("requests_per_minute", index, scope, window.requests, 0, 1, 0,
-    window_wait(window, "r", window.requests, 1)),
-    refusal_by("requests_per_day", index, scope, scope.day_requests, 0, 1, at.day_ends)
-end
-
-local function tokens_refusals(index, scope)
-  local window = scope.window
-  return refusal_by("tokens_per_minute", index, scope, window.tokens, 0, tokens, 0,
-    window_wait(window, "t", window.tokens, tokens)),
-    refusal_by("tokens_per_day", index, scope, scope.day_tokens, scope.held_tokens, tokens,
-      at.day_ends)
-end
-
-local function calls_refusal(index, scope)
-  return refusal_by("max_parallel_requests", index, scope, 0, scope.calls, 1, 0)
-end
-
-local function budget_refusals(index, scope)
-  local held, need = scope.held, scope.need
-  return refusal_by("daily_spend_usd", index, scope, scope.day, held, need, at.day_ends),
-    refusal_by("weekly_spend_usd", index, scope, scope.week, held, need, at.week_ends),
-    refusal_by("monthly_spend_usd", index, scope, scope.month, held, need, at.month_ends)
-end
-
--- Of two refusals the one to tell: what never fits before all, then the longer wait. When that one
--- lets the request through, so do the others of its kind.
+-- Of two refusals the one to tell: requests before tokens, these before calls, these before money;
+-- what never fits before all of its kind, then the longer wait. When that one lets the request
+-- through, so do the others of its kind.
 local function worse(one, other)
-  if not one or not other then
-    return one or other
+  if not one or one.kind ~= other.kind then
+    return one and one.kind < other.kind and one or other
   end
-  local wait = one[8] == 1 and math.huge or one[6]
-  local other_wait = other[8] == 1 and math.huge or other[6]
+  local wait, other_wait = one.never and math.huge or one.ms, other.never and math.huge or other.ms
   return other_wait > wait and other or one
 end
 
-local function find_refusal(scopes)
-  for _, check in ipairs({ requests_refusals, tokens_refusals, calls_refusal, budget_refusals }) do
-    local worst
-    for index, scope in ipairs(scopes) do
-      local first, second_one, third = check(index, scope)
-      worst = worse(worse(worse(worst, first), second_one), third)
-    end
-    if worst then
-      return worst
+local function find_refusal(claim, part)
+  local worst
+  for index, limited in ipairs(part.scopes) do
+    local scope = limited.scope
+    for _, limit in ipairs(limited.limits) do
+      local used, held = scope[limit.of.used] or 0, scope[limit.of.held] or 0
+      local need = claim[limit.need]
+      if used + held + need > limit.most then
+        worst = worse(worst, refusal_by(limited, limit, index, used, held, need))
+      end
     end
   end
-  return nil
+  return worst and worst.told
 end
 
-local function reserve(scopes)
-  local names = {}
-  for place, scope in ipairs(scopes) do
-    local name = scope.name
-    count(scope.window)
-    count_request(name, at.day, 1)
-    add(HELD, name .. "|nano", scope.need)
-    add(HELD, name .. "|tokens", tokens)
-    add(HELD, name .. "|calls", 1)
-    scope.day_requests, scope.held = scope.day_requests + 1, scope.held + scope.need
-    scope.held_tokens, scope.calls = scope.held_tokens + tokens, scope.calls + 1
-    names[place] = scope.soft and name .. "*" or name
+local function reserve_in(limited, claim)
+  local scope, tokens, nano = limited.scope, claim.tokens, claim[limited.nano]
+  scope.requests, scope.tokens = scope.requests + 1, scope.tokens + tokens
+  scope.requests_now, scope.tokens_now = scope.requests_now + 1, scope.tokens_now + tokens
+  scope.day_requests, scope.held = scope.day_requests + 1, scope.held + nano
+  scope.held_tokens, scope.calls = scope.held_tokens + tokens, scope.calls + 1
+  scope.admitted, scope.admitted_tokens = scope.admitted + 1, scope.admitted_tokens + tokens
+  scope.reserved, scope.last = scope.reserved + nano, math.max(scope.last, second)
+end
+
+local function reserve(claim, part)
+  local slot, id, leased = part.slot, claim.id, part.slot.leased
+  for _, limited in ipairs(part.scopes) do
+    reserve_in(limited, claim)
   end
-  for name in string.gmatch(ARGV[11], "[^,]+") do
-    names[#names + 1] = name .. COUNTED_ONLY
-  end
-  local hold = {
-    stamp, whole(tokens), whole(nano), whole(expected), at.day, at.week, at.month, ARGV[8], request,
-    table.concat(names, ","), ARGV[9],
-  }
-  redis.call("HSET", HOLDS, id, table.concat(hold, "|"))
-  redis.call("ZADD", LEASES, whole(now_ms + tonumber(ARGV[7])), id)
-  if request ~= "" then
-    redis.call("HSET", REQUESTS, request, id)
+  put(slot.holds, id, claim.hold .. part.names .. "|" .. part.row)
+  leased[#leased + 1] = claim.lease_ends
+  leased[#leased + 1] = id
+  if claim.request ~= "" then
+    put(slot.requests, claim.request, id)
   end
 end
 
-local function reset_ms(window, used)
-  return used > 0 and ms_until_gone(window.last) or 0
+local function reset_ms(scope, used)
+  return used > 0 and ms_until_gone(scope.last) or 0
 end
 
-local function states(scopes)
-  local flat = {}
-  for _, scope in ipairs(scopes) do
-    local window = scope.window
-    for _, figure in ipairs({
-      window.requests, reset_ms(window, window.requests),
-      window.tokens, reset_ms(window, window.tokens),
-      scope.day_requests, scope.day_tokens, scope.day, scope.week, scope.month,
-      scope.held, scope.held_tokens, scope.calls,
-    }) do
-      flat[#flat + 1] = whole(figure)
-    end
+local function figures(part)
+  local flat, place = {}, 0
+  for _, limited in ipairs(part.scopes) do
+    local scope = limited.scope
+    flat[place + 1], flat[place + 2] = scope.requests, reset_ms(scope, scope.requests)
+    flat[place + 3], flat[place + 4] = scope.tokens, reset_ms(scope, scope.tokens)
+    flat[place + 5], flat[place + 6] = scope.day_requests, scope.day_tokens
+    flat[place + 7], flat[place + 8], flat[place + 9] = scope.day, scope.week, scope.month
+    flat[place + 10], flat[place + 11], flat[place + 12] = scope.held, scope.held_tokens, scope.calls
+    place = place + 12
   end
   return flat
 end
 
-sweep(now, SWEPT_AT_ONCE)
-local scopes = open_scopes()
-local labels = at.day .. "|" .. at.week .. "|" .. at.month
-if redis.call("HEXISTS", HOLDS, id) == 1 then
-  return { labels, states(scopes), {}, whole(birth(now_ms)) }
+-- What stands in the way of a claim in a slot: { -1 }, or a refusal, or nil; and if it is held there.
+local function look(claim, part)
+  if text(part.slot.holds, claim.id) then
+    return nil, true
+  elseif text(hash(part.slot.stem .. claim.done), claim.id) then
+    return { -1 }, false
+  end
+  return find_refusal(claim, part), false
 end
-local refusal = find_refusal(scopes)
-if not refusal then
-  reserve(scopes)
+
+local function decide(claim)
+  local obstacles, held, refused = {}, {}, false
+  for place, part in ipairs(claim.parts) do
+    obstacles[place], held[place] = look(claim, part)
+    refused = refused or obstacles[place] ~= nil
+  end
+  local answers = { labels }
+  for place, part in ipairs(claim.parts) do
+    local obstacle, slot = obstacles[place], part.slot
+    if not refused and not held[place] then
+      reserve(claim, part)
+      held[place] = true
+    end
+    if obstacle and obstacle[1] == -1 then
+      answers[place + 1] = obstacle
+    else
+      answers[place + 1] = { held[place] and birth(slot, now_ms) or 0, figures(part), obstacle }
+    end
+  end
+  return answers
 end
-return { labels, states(scopes), refusal or {}, refusal and "0" or whole(birth(now_ms)) }
+
+local function keep(fields, key, field, sum, amount)
+  if sum >= EXACT then
+    redis.call("HINCRBY", key, field, whole(amount))
+  elseif amount > 0 then
+    fields[#fields + 1] = field
+    fields[#fields + 1] = whole(sum)
+  end
+end
+
+local function store(slot)
+  local held, day, key = {}, {}, slot.held.key
+  for _, scope in ipairs(slot.scopes) do
+    local calls = scope.admitted
+    if calls > 0 then
+      write_window(scope)
+      keep(held, key, scope.nano_field, scope.held, scope.reserved)
+      keep(held, key, scope.tokens_field, scope.held_tokens, scope.admitted_tokens)
+      keep(held, key, scope.calls_field, scope.calls, calls)
+      keep(day, slot.day, scope.day_field, scope.day_requests, calls)
+    end
+  end
+  set(key, held)
+  set(slot.day, day, COUNTERS_KEPT.day)
+end
+
+-- Those that are lost have ended before anything is counted.
+local function sweep_slots()
+  local swept = 0
+  for _, slot in ipairs(slots_in_order) do
+    swept = swept + sweep(slot, now, SWEPT_AT_ONCE)
+  end
+  if swept > 0 then
+    sum_up()
+    write()
+    start_anew()
+  end
+end
+
+local claims = {}
+for place = FIRST_CLAIM, #ARGV do
+  claims[#claims + 1] = read_claim(ARGV[place])
+end
+sweep_slots()
+want_claims(claims)
+for _, slot in ipairs(slots_in_order) do
+  read_counters(slot)
+end
+local replies = {}
+for place, claim in ipairs(claims) do
+  replies[place] = decide(claim)
+end
+for _, slot in ipairs(slots_in_order) do
+  store(slot)
+end
+write()
+return replies

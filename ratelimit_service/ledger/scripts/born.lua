@@ -4,4 +4,6 @@
 -- ARGV  1 clock: microseconds, or "" for Redis's own
 -- Returns epoch milliseconds, of now for a slot that was never used.
 
-return whole(birth(math.floor(clock(ARGV[1]) / 1000)))
+local born = birth(open_slot(KEYS[1]), math.floor(clock(ARGV[1]) / 1000))
+write()
+return whole(born)

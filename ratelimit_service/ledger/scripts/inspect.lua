@@ -7,6 +7,7 @@
 
 local FIRST_SCOPE = 3
 
+local slot = open_slot(KEYS[1])
 local now = clock(ARGV[1])
 local second = math.floor(now / MICROS)
 local at = day_at(second, ARGV[2])
@@ -17,7 +18,7 @@ end
 -- Requests and tokens that count, and ms until none does.
 local function read_window(scope)
   local requests, tokens, last = 0, 0, nil
-  local fields = redis.call("HGETALL", window_key(scope))
+  local fields = redis.call("HGETALL", slot.stem .. "win:" .. scope)
   for place = 1, #fields, 2 do
     local kind, bucket = string.match(fields[place], "^([rt]):(%d+)$")
     bucket = tonumber(bucket)
@@ -32,22 +33,20 @@ local function read_window(scope)
   return requests, requests > 0 and reset or 0, tokens, tokens > 0 and reset or 0
 end
 
-local function number(key, field)
-  return tonumber(redis.call("HGET", key, field) or 0)
-end
-
+local day, week = counters(slot, "day", at.day), counters(slot, "week", at.week)
+local month = counters(slot, "month", at.month)
 local states = {}
 for place = FIRST_SCOPE, #ARGV do
-  local scope, day = ARGV[place], counter_key("day", at.day)
+  local scope = ARGV[place]
   local requests, requests_reset, tokens, tokens_reset = read_window(scope)
   for _, figure in ipairs({
     requests, requests_reset, tokens, tokens_reset,
     number(day, scope .. "|requests"), number(day, scope .. "|tokens"),
-    number(day, scope .. "|nano"), number(counter_key("week", at.week), scope),
-    number(counter_key("month", at.month), scope),
-    number(HELD, scope .. "|nano"), number(HELD, scope .. "|tokens"), number(HELD, scope .. "|calls"),
+    number(day, scope .. "|nano"), number(week, scope), number(month, scope),
+    number(slot.held, scope .. "|nano"), number(slot.held, scope .. "|tokens"),
+    number(slot.held, scope .. "|calls"),
   }) do
-    states[#states + 1] = whole(figure)
+    states[#states + 1] = figure
   end
 end
 return { at.day .. "|" .. at.week .. "|" .. at.month, states }

@@ -1,15 +1,17 @@
 -- What the ledger's scripts share. It is put in front of each of them when they are loaded, so
--- that each stays one EVAL: Redis scripts cannot call one another.
+-- that each stays one EVAL: Redis scripts cannot call one another. What only some of them use is
+-- in holds.lua. A run costs Redis for its commands and for each closure that is made before the
+-- first of them: so a run reads each hash once and writes it once, whatever it does in between.
 --
--- KEYS, of every script: 1 held, 2 holds, 3 leases of one slot. The other keys of the slot are
--- derived from the first; they carry its hash tag, so a cluster has them in the same place.
+-- KEYS, of every script: "held" of each slot that it touches, on a cluster one. The other keys of a
+-- slot are derived from it; they carry its hash tag, so a cluster has them in the same place.
 --
 -- Stored forms:
 --   held      <scope>|nano, <scope>|tokens, <scope>|calls   what running calls hold, summed
 --   holds     id → "bucket|tokens|nano|expected|day|week|month|on_lost|request|scopes|row"
 --             bucket: epoch second; request: Envoy's request id; scopes: comma between, "*" after
 --             one that holds `expected` instead of `nano`, "~" after one that holds nothing and
---             counts when the call ends; row: see record_usage
+--             counts when the call ends; row: see note_usage
 --   requests  Envoy's request id → id, while it is held
 --   done      id → "settled", "withdrawn", or
 --             "expired|tokens|nano|day|week|month|bucket" with what was charged
@@ -33,31 +35,236 @@
 --   at 72.0                2 in use      r:10 is dropped, rs=2, head=11
 --
 -- Numbers are doubles here: whole up to 2^53. They are written with "%.0f", as tostring() would
--- write 1e+15. Amounts only added to are left to HINCRBY, which is 64 bits wide.
-
-local HELD, HOLDS, LEASES = KEYS[1], KEYS[2], KEYS[3]
-local STEM = string.sub(HELD, 1, -5) -- without "held"
-local REQUESTS = STEM .. "requests"
-
--- While a cluster moves this slot, some of its keys are on this node and some are not. Reading one
--- that is not fails; here no script has written anything yet. This one is never anywhere. What has
--- no hash tag is one key, and moves as one.
-if string.find(HELD, "{", 1, true) then
-  redis.call("EXISTS", STEM .. "moving")
-end
+-- write 1e+15. A sum that is or becomes larger is left to HINCRBY, which is 64 bits wide. A sum of
+-- 0 is not stored.
 
 local MICROS = 1000000
 local WINDOW_SECONDS = 62
 local WINDOW_KEPT_SECONDS = 120 -- an idle window is forgotten; anything above 62 will do
 local DAY_SECONDS = 86400
-local DAY_MS = 1000 * DAY_SECONDS
-local DONE_KEPT_SECONDS = 4 * DAY_SECONDS
-local DONE_TOGETHER_MS = 30000
--- Longer than "done": what is corrected is still there.
-local COUNTERS_KEPT = { day = 8 * DAY_SECONDS, week = 45 * DAY_SECONDS, month = 400 * DAY_SECONDS }
+local EXACT = 2 ^ 53
 
 local function whole(number)
   return string.format("%.0f", number)
+end
+
+local MOST_ARGUMENTS = 4000 -- of one command: the stack of Lua has room for 8000
+
+local function send(command, key, list)
+  if #list <= MOST_ARGUMENTS then
+    return redis.call(command, key, unpack(list))
+  end
+  local sum = 0
+  for first = 1, #list, MOST_ARGUMENTS do
+    local last = math.min(first + MOST_ARGUMENTS - 1, #list)
+    sum = sum + redis.call(command, key, unpack(list, first, last))
+  end
+  return sum
+end
+
+local function read(key, fields)
+  if #fields <= MOST_ARGUMENTS then
+    return redis.call("HMGET", key, unpack(fields))
+  end
+  local values = {}
+  for first = 1, #fields, MOST_ARGUMENTS do
+    local last = math.min(first + MOST_ARGUMENTS - 1, #fields)
+    for _, value in ipairs(redis.call("HMGET", key, unpack(fields, first, last))) do
+      values[#values + 1] = value
+    end
+  end
+  return values
+end
+
+-- Sets fields of a hash, given with their values in between. With `kept` it lives that many seconds
+-- after its youngest field began.
+local function set(key, fields, kept)
+  if #fields > 0 and send("HSET", key, fields) > 0 and kept then
+    redis.call("EXPIRE", key, kept)
+  end
+end
+
+-- Every hash that this run changes or reads texts of, in the order in which it is written.
+local hashes, in_order = {}, {}
+
+-- What this run has to do with a hash. `values`: texts as stored, false for what is absent;
+-- `wanted`: those to be read; `added`: to numbers; `put`: texts, false for what is to be removed.
+-- Each is there only when it is needed: in a short run, tables are most of the work.
+local function hash(key, kept)
+  local found = hashes[key]
+  if not found then
+    found = { key = key, kept = kept }
+    hashes[key] = found
+    in_order[#in_order + 1] = found
+  end
+  return found
+end
+
+-- Says that the text of a field is going to be read.
+local function want(found, field)
+  local wanted = found.wanted
+  if wanted then
+    wanted[#wanted + 1] = field
+  else
+    found.wanted = { field }
+  end
+end
+
+-- Reads what is wanted, with one command a hash.
+local function read_wanted()
+  for _, found in ipairs(in_order) do
+    local wanted = found.wanted
+    if wanted then
+      local values = found.values or {}
+      for place, value in ipairs(read(found.key, wanted)) do
+        values[wanted[place]] = value
+      end
+      found.values, found.wanted = values, nil
+    end
+  end
+end
+
+-- The text of a field, or false.
+local function text(found, field)
+  local value = found.put and found.put[field]
+  if value == nil then
+    value = found.values and found.values[field]
+  end
+  if value == nil then
+    value = redis.call("HGET", found.key, field)
+  end
+  return value
+end
+
+local function put(found, field, value)
+  if found.put then
+    found.put[field] = value
+  else
+    found.put = { [field] = value }
+  end
+end
+
+local function add(found, field, amount)
+  if amount == 0 then
+    return
+  end
+  local added = found.added
+  if added then
+    added[field] = (added[field] or 0) + amount
+  else
+    found.added = { [field] = amount }
+  end
+end
+
+-- The number of a field as it will be, 0 if it is absent.
+local function number(found, field)
+  local stored = tonumber(redis.call("HGET", found.key, field) or 0)
+  return stored + (found.added and found.added[field] or 0)
+end
+
+-- Reads the numbers that change.
+local function read_sums(found)
+  local fields = {}
+  for field in pairs(found.added) do
+    fields[#fields + 1] = field
+  end
+  found.fields, found.sums = fields, read(found.key, fields)
+end
+
+local function write_sums(found, fields, gone)
+  for place, field in ipairs(found.fields) do
+    local stored, amount = tonumber(found.sums[place] or 0), found.added[field]
+    local sum = stored + amount
+    if sum == 0 then
+      gone[#gone + 1] = stored ~= 0 and field or nil
+    elseif sum < EXACT and stored < EXACT then
+      fields[#fields + 1] = field
+      fields[#fields + 1] = whole(sum)
+    else
+      redis.call("HINCRBY", found.key, field, whole(amount))
+    end
+  end
+end
+
+local function write_texts(found, fields, gone)
+  for field, value in pairs(found.put) do
+    if value then
+      fields[#fields + 1] = field
+      fields[#fields + 1] = value
+    else
+      gone[#gone + 1] = field
+    end
+  end
+end
+
+local function write_hash(found)
+  local fields, gone = {}, {}
+  if found.added then
+    write_sums(found, fields, gone)
+  end
+  if found.put then
+    write_texts(found, fields, gone)
+  end
+  if #gone > 0 then
+    send("HDEL", found.key, gone)
+  end
+  set(found.key, fields, found.kept)
+end
+
+local slots, slots_in_order = {}, {}
+
+-- A slot by its key in KEYS. `leased`: pairs of a score and an id; `ended`: ids.
+local function open_slot(key)
+  local slot = slots[key]
+  if slot then
+    return slot
+  end
+  local stem = string.sub(key, 1, -5) -- without "held"
+  slot = {
+    stem = stem, held = hash(key), holds = hash(stem .. "holds"), requests = hash(stem .. "requests"),
+    born = hash(stem .. "born"), leases = stem .. "leases", leased = {}, ended = {},
+  }
+  slots[key] = slot
+  slots_in_order[#slots_in_order + 1] = slot
+  -- While a cluster moves this slot, some of its keys are on this node and some are not. Reading one
+  -- that is not fails; here no script has written anything yet. This one is never anywhere. What has
+  -- no hash tag is one key, and moves as one.
+  if string.find(key, "{", 1, true) then
+    redis.call("EXISTS", stem .. "moving")
+  end
+  return slot
+end
+
+-- Writes all that has changed. Nothing is written before, and nothing is read after.
+local function write()
+  for _, found in ipairs(in_order) do
+    if found.added then
+      read_sums(found)
+    end
+  end
+  for _, found in ipairs(in_order) do
+    if found.added or found.put then
+      write_hash(found)
+    end
+  end
+  for _, slot in ipairs(slots_in_order) do
+    if #slot.leased > 0 then
+      send("ZADD", slot.leases, slot.leased)
+    end
+    if #slot.ended > 0 then
+      send("ZREM", slot.leases, slot.ended)
+    end
+  end
+end
+
+-- Forgets what was read, after it was written.
+local function start_anew()
+  for _, found in ipairs(in_order) do
+    found.values, found.wanted, found.added, found.put = nil, nil, nil, nil
+  end
+  for _, slot in ipairs(slots_in_order) do
+    slot.leased, slot.ended = {}, {}
+  end
 end
 
 -- Microseconds since 1970. Redis's own clock, unless a test gives one.
@@ -69,187 +276,25 @@ local function clock(override)
   return tonumber(time[1]) * MICROS + tonumber(time[2])
 end
 
--- Of `days`, a list of "day|first second|first second after|week|its end|month|its end,…", the one
--- that holds `second`, or nil.
-local function day_at(second, days)
-  for day, starts, ends, week, week_ends, month, month_ends in
-    string.gmatch(days, "([^|,]+)|(%d+)|(%d+)|([^|,]+)|(%d+)|([^|,]+)|(%d+)")
-  do
-    if second >= tonumber(starts) and second < tonumber(ends) then
-      return {
-        day = day, week = week, month = month,
-        day_ends = tonumber(ends), week_ends = tonumber(week_ends), month_ends = tonumber(month_ends),
-      }
-    end
-  end
-  return nil
+-- Longer than "done": what is corrected is still there.
+local COUNTERS_KEPT = { day = 8 * DAY_SECONDS, week = 45 * DAY_SECONDS, month = 400 * DAY_SECONDS }
+
+-- What is settled in a day, week or month.
+local function counters(slot, kind, label)
+  return hash(slot.stem .. kind .. ":" .. label, COUNTERS_KEPT[kind])
 end
 
--- Adds to a field, which is gone when it comes to 0. A key with `kept` lives that many seconds
--- after its youngest field began.
-local function add(key, field, amount, kept)
-  if amount == 0 then
-    return
-  end
-  local sum = redis.call("HINCRBY", key, field, whole(amount))
-  if sum == 0 then
-    redis.call("HDEL", key, field)
-  elseif kept and sum == amount then
-    redis.call("EXPIRE", key, kept)
-  end
-end
-
-local function counter_key(kind, label)
-  return STEM .. kind .. ":" .. label
-end
-
--- Adds to what is settled. `at`: the labels day, week and month.
-local function charge(scope, at, tokens, nano)
-  add(counter_key("day", at.day), scope .. "|nano", nano, COUNTERS_KEPT.day)
-  add(counter_key("day", at.day), scope .. "|tokens", tokens, COUNTERS_KEPT.day)
-  add(counter_key("week", at.week), scope, nano, COUNTERS_KEPT.week)
-  add(counter_key("month", at.month), scope, nano, COUNTERS_KEPT.month)
-end
-
-local function count_request(scope, day, amount)
-  add(counter_key("day", day), scope .. "|requests", amount, COUNTERS_KEPT.day)
-end
-
--- Adds to the history. `row`: "days kept|project|key|alias", "" in a slot that keeps none.
--- `amounts`: requests, input, output and cached tokens, nano-dollars, errors.
-local function record_usage(row, day, amounts)
-  local kept, field = string.match(row, "^(%d+)|(.+)$")
-  if not kept then
-    return
-  end
-  local key = counter_key("usage", day)
-  local stored = redis.call("HGET", key, field)
-  local at = 0
-  for sum in string.gmatch(stored or "", "[^|]+") do
-    at = at + 1
-    amounts[at] = amounts[at] + tonumber(sum)
-  end
-  for place, amount in ipairs(amounts) do
-    amounts[place] = whole(amount)
-  end
-  redis.call("HSET", key, field, table.concat(amounts, "|"))
-  if not stored then
-    redis.call("EXPIRE", key, tonumber(kept) * DAY_SECONDS)
-  end
-end
-
-local function window_key(scope)
-  return STEM .. "win:" .. scope
-end
-
--- Changes the tokens of a bucket that is still kept; one that has left the window stays gone.
-local function correct_tokens(scope, bucket, amount)
-  local key = window_key(scope)
-  if amount ~= 0 and redis.call("HEXISTS", key, "r:" .. bucket) == 1 then
-    redis.call("HINCRBY", key, "t:" .. bucket, whole(amount))
-    redis.call("HINCRBY", key, "ts", whole(amount))
-  end
+local function window(slot, scope)
+  return hash(slot.stem .. "win:" .. scope, WINDOW_KEPT_SECONDS)
 end
 
 -- When this slot was first used, epoch ms; `now_ms` if that is now.
-local function birth(now_ms)
-  local key = STEM .. "born"
-  local born = redis.call("HGET", key, "ms")
-  if born then
-    return tonumber(born)
-  end
-  redis.call("HSET", key, "ms", whole(now_ms))
-  return now_ms
-end
-
-local function id_millis(id)
-  return tonumber(string.sub(id, 1, 12), 16)
-end
-
--- Redis stores a hash of up to 128 fields compactly: half a minute of ids takes a third of what it
--- would in one hash of a day.
-local function done_key(id)
-  return STEM .. "done:" .. whole(math.floor(id_millis(id) / DONE_TOGETHER_MS))
-end
-
-local function remember_done(id, record)
-  local key = done_key(id)
-  redis.call("HSET", key, id, record)
-  redis.call("EXPIRE", key, DONE_KEPT_SECONDS)
-end
-
-local HOLD = "^(%d+)|(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(.*)$"
-
-local function read_hold(id)
-  local packed = redis.call("HGET", HOLDS, id)
-  if not packed then
-    return nil
-  end
-  local bucket, tokens, nano, expected, day, week, month, on_lost, request, scopes, row =
-    string.match(packed, HOLD)
-  return {
-    bucket = bucket,
-    tokens = tonumber(tokens),
-    nano = tonumber(nano),
-    expected = tonumber(expected),
-    at = { day = day, week = week, month = month },
-    on_lost = on_lost,
-    request = request,
-    scopes = scopes,
-    row = row,
-  }
-end
-
-local COUNTED_ONLY = "~"
-
--- Each scope of a hold, and its mark: see the stored forms.
-local function each_scope(hold)
-  return string.gmatch(hold.scopes, "([^,*~]+)([*~]?)")
-end
-
--- Ends a hold: its reservation is replaced, in every scope, by `tokens` and `nano`. They go to the
--- day, week and month of the admission, whose budgets had room for them.
-local function end_hold(id, hold, tokens, nano)
-  for scope, mark in each_scope(hold) do
-    charge(scope, hold.at, tokens, nano)
-    if mark == COUNTED_ONLY then
-      count_request(scope, hold.at.day, 1)
-    else
-      add(HELD, scope .. "|nano", mark == "*" and -hold.expected or -hold.nano)
-      add(HELD, scope .. "|tokens", -hold.tokens)
-      add(HELD, scope .. "|calls", -1)
-      correct_tokens(scope, hold.bucket, tokens - hold.tokens)
+local function birth(slot, now_ms)
+  if not slot.birth then
+    slot.birth = tonumber(text(slot.born, "ms") or now_ms)
+    if slot.birth == now_ms then
+      put(slot.born, "ms", whole(now_ms))
     end
   end
-  redis.call("HDEL", HOLDS, id)
-  redis.call("ZREM", LEASES, id)
-  if hold.request ~= "" then
-    redis.call("HDEL", REQUESTS, hold.request)
-  end
-end
-
-local function expire_hold(id)
-  local hold = read_hold(id)
-  if not hold then
-    redis.call("ZREM", LEASES, id)
-    return
-  end
-  local charged = hold.on_lost == "charge"
-  local tokens, nano = charged and hold.tokens or 0, charged and hold.nano or 0
-  end_hold(id, hold, tokens, nano)
-  record_usage(hold.row, hold.at.day, { 1, 0, 0, 0, nano, 0 })
-  local at = hold.at
-  local record =
-    { "expired", whole(tokens), whole(nano), at.day, at.week, at.month, hold.bucket }
-  remember_done(id, table.concat(record, "|"))
-end
-
--- Ends at most `most` reservations whose lease is over. Returns how many it ended.
-local function sweep(now, most)
-  local now_ms = whole(math.floor(now / 1000))
-  local lost = redis.call("ZRANGEBYSCORE", LEASES, "-inf", now_ms, "LIMIT", 0, most)
-  for _, id in ipairs(lost) do
-    expire_hold(id)
-  end
-  return #lost
+  return slot.birth
 end

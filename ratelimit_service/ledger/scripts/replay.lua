@@ -7,16 +7,19 @@
 --   never was; how old the lines were that replays have settled, and when the first one did, both 0
 --   if none has.
 
-local REPLAYED = STEM .. "replayed"
+local slot = open_slot(KEYS[1])
+local replayed = hash(slot.stem .. "replayed", COUNTERS_KEPT.month)
 
 local now_ms = math.floor(clock(ARGV[1]) / 1000)
-local born = birth(now_ms)
+local born = birth(slot, now_ms)
 local oldest = tonumber(ARGV[2])
 if oldest then
-  local from = tonumber(redis.call("HGET", REPLAYED, "from") or math.huge)
-  redis.call("HSETNX", REPLAYED, "at", whole(now_ms))
-  redis.call("HSET", REPLAYED, "from", whole(math.min(from, oldest)))
-  redis.call("EXPIRE", REPLAYED, COUNTERS_KEPT.month)
+  local from = tonumber(text(replayed, "from") or math.huge)
+  if not text(replayed, "at") then
+    put(replayed, "at", whole(now_ms))
+  end
+  put(replayed, "from", whole(math.min(from, oldest)))
 end
-local noted = redis.call("HMGET", REPLAYED, "from", "at")
-return { whole(born), noted[1] or "0", noted[2] or "0", whole(now_ms) }
+local from, at = text(replayed, "from") or "0", text(replayed, "at") or "0"
+write()
+return { whole(born), from, at, whole(now_ms) }

@@ -9,22 +9,25 @@
 
 local FIRST_COUNTER = 3
 
-local RESTORED = STEM .. "restored"
-if redis.call("HSETNX", RESTORED, ARGV[1], "1") == 0 then
+local slot = open_slot(KEYS[1])
+local restored = hash(slot.stem .. "restored", COUNTERS_KEPT.month)
+if text(restored, ARGV[1]) then
   return 0
 end
-redis.call("EXPIRE", RESTORED, COUNTERS_KEPT.month)
+put(restored, ARGV[1], "1")
 
 local first_row = FIRST_COUNTER + 4 * tonumber(ARGV[2])
 for place = FIRST_COUNTER, first_row - 1, 4 do
   local kind, label, scope = ARGV[place], ARGV[place + 1], ARGV[place + 2]
-  add(counter_key(kind, label), scope, tonumber(ARGV[place + 3]), COUNTERS_KEPT[kind])
+  add(counters(slot, kind, label), scope, tonumber(ARGV[place + 3]))
 end
 for place = first_row, #ARGV, 3 do
   local amounts = {}
   for amount in string.gmatch(ARGV[place + 2], "%d+") do
     amounts[#amounts + 1] = tonumber(amount)
   end
-  record_usage(ARGV[place], ARGV[place + 1], amounts)
+  note_usage(slot, ARGV[place], ARGV[place + 1], amounts)
 end
+sum_up()
+write()
 return 1

@@ -1,12 +1,14 @@
--- Replaces a reservation by what the request really took, once, however often it is asked to.
+-- Replaces reservations by what their requests really took, each once, however often it is asked to.
 --
 -- KEYS  see prelude.lua
 -- ARGV  1 clock: microseconds, or "" for Redis's own
---       2 reservation id   3 tokens   4 nano-dollars
---       5 "day|week|month" that the id was made in
---       6 row of the history, see prelude.lua, or ""   7 "input|output|cached tokens|errors"
---       8.. the scopes it was admitted in, "~" after those that nothing was reserved in
--- Returns what it did:
+--       2.. settlements, each several lines:
+--           "id|tokens|nano-dollars|input|output|cached tokens|errors|day|week|month", with the day,
+--           week and month that the id was made in; and for each slot
+--           "key row scopes": the slot's key in KEYS; the row of the history or "-", see holds.lua;
+--           the scopes it was admitted in, with commas between, "~" after those that nothing was
+--           reserved in
+-- Returns for each settlement what it did in each of its slots:
 --   "settled"    the reservation was held
 --   "corrected"  its lease had ended; what that charged was changed into what it really took
 --   "unknown"    nothing is known of it: counted and charged now, as of when its id was made
@@ -14,70 +16,120 @@
 --   "duplicate"  it was settled before; nothing changed
 --   "too_old"    nothing is known of it, and a settlement of that day may have been forgotten
 
-local UNKNOWN_CHARGED_MS = 3 * DAY_MS -- a day less than "done" is kept, for clocks that differ
-local FIRST_SCOPE = 8
+local UNKNOWN_CHARGED_MS = 3 * 86400000 -- a day less than "done" is kept, for clocks that differ
+local FIRST_SETTLEMENT = 2
 
-local id, tokens, nano, row = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[6]
+local TOOK =
+  "^(%x+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|([^|]+)|([^|]+)|([^|\n]+)\n(.*)$"
 
-local function remember_usage(day, requests, cost)
-  local input, output, cached, errors = string.match(ARGV[7], "^(%d+)|(%d+)|(%d+)|(%d+)$")
-  record_usage(row, day, {
-    requests, tonumber(input), tonumber(output), tonumber(cached), cost, tonumber(errors),
+local parsed = {}
+
+-- The parts of a settlement in its slots; many settlements have the same.
+local function parts_of(lines)
+  local parts = parsed[lines]
+  if not parts then
+    parts = {}
+    for key, row, scopes in string.gmatch(lines, "(%S+) (%S+) (%S*)") do
+      parts[#parts + 1] = { slot = open_slot(key), row = row == "-" and "" or row, scopes = scopes }
+    end
+    parsed[lines] = parts
+  end
+  return parts
+end
+
+local function read_settlements()
+  local settlements = {}
+  for place = FIRST_SETTLEMENT, #ARGV do
+    local id, tokens, nano, input, output, cached, errors, day, week, month, lines =
+      string.match(ARGV[place], TOOK)
+    settlements[#settlements + 1] = {
+      id = id, tokens = tonumber(tokens), nano = tonumber(nano), input = tonumber(input),
+      output = tonumber(output), cached = tonumber(cached), errors = tonumber(errors),
+      day = day, week = week, month = month, parts = parts_of(lines),
+    }
+  end
+  return settlements
+end
+
+local function remember(took, part, day, requests, cost)
+  note_usage(part.slot, part.row, day, {
+    requests, took.input, took.output, took.cached, cost, took.errors,
   })
+  put(done(part.slot, took.id), took.id, "settled")
 end
 
--- Each scope of the arguments, and its mark.
-local function told_scopes()
-  return string.gmatch(table.concat(ARGV, ",", FIRST_SCOPE), "([^,~]+)(~?)")
-end
-
-local function settle_held(hold)
-  end_hold(id, hold, tokens, nano)
-  remember_usage(hold.at.day, 1, nano)
-  remember_done(id, "settled")
+local function settle_held(took, part, hold)
+  end_hold(part.slot, took.id, hold, took.tokens, took.nano)
+  remember(took, part, hold.day, 1, took.nano)
   return "settled"
 end
 
-local function correct(record)
+local late = {} -- what is counted when all holds have ended
+
+local function correct(took, part, record)
   local charged_tokens, charged_nano, day, week, month, bucket =
     string.match(record, "^expired|(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|(%d+)$")
-  local more_tokens, more_nano = tokens - tonumber(charged_tokens), nano - tonumber(charged_nano)
-  for scope in told_scopes() do
-    charge(scope, { day = day, week = week, month = month }, more_tokens, more_nano)
-    correct_tokens(scope, bucket, more_tokens)
+  local tokens, nano = took.tokens - tonumber(charged_tokens), took.nano - tonumber(charged_nano)
+  for scope in each_scope(part.scopes) do
+    want(window(part.slot, scope), "r:" .. bucket)
   end
-  remember_usage(day, 0, more_nano)
-  remember_done(id, "settled")
+  late[#late + 1] = function()
+    for scope in each_scope(part.scopes) do
+      charge(periods(part.slot, day, week, month), scope, tokens, nano)
+      correct_tokens(window(part.slot, scope), bucket, tokens)
+    end
+  end
+  remember(took, part, day, 0, nano)
   return "corrected"
 end
 
-local function charge_unknown()
+local function charge_unknown(took, part)
   local now_ms = math.floor(clock(ARGV[1]) / 1000)
-  if now_ms - id_millis(id) > UNKNOWN_CHARGED_MS then
+  if now_ms - id_millis(took.id) > UNKNOWN_CHARGED_MS then
     return "too_old"
   end
-  birth(now_ms)
-  local day, week, month = string.match(ARGV[5], "^([^|]+)|([^|]+)|([^|]+)$")
-  local done = "counted"
-  for scope, mark in told_scopes() do
-    charge(scope, { day = day, week = week, month = month }, tokens, nano)
-    count_request(scope, day, 1)
-    done = mark == COUNTED_ONLY and done or "unknown"
+  birth(part.slot, now_ms)
+  local at, outcome = periods(part.slot, took.day, took.week, took.month), "counted"
+  for scope, mark in each_scope(part.scopes) do
+    charge(at, scope, took.tokens, took.nano)
+    count_request(at, scope, 1)
+    outcome = mark == COUNTED_ONLY and outcome or "unknown"
   end
-  remember_usage(day, 1, nano)
-  remember_done(id, "settled")
-  return done
+  remember(took, part, took.day, 1, took.nano)
+  return outcome
 end
 
-local hold = read_hold(id)
-if hold then
-  return settle_held(hold)
+local function settle(took, part)
+  local hold = read_hold(part.slot, took.id)
+  if hold then
+    return settle_held(took, part, hold)
+  end
+  local record = text(done(part.slot, took.id), took.id)
+  if not record or record == "withdrawn" then
+    return charge_unknown(took, part)
+  end
+  return record == "settled" and "duplicate" or correct(took, part, record)
 end
-local record = redis.call("HGET", done_key(id), id)
-if not record or record == "withdrawn" then
-  return charge_unknown()
+
+local settlements = read_settlements()
+for _, took in ipairs(settlements) do
+  for _, part in ipairs(took.parts) do
+    want(part.slot.holds, took.id)
+  end
 end
-if record == "settled" then
-  return "duplicate"
+read_wanted()
+
+local replies = {}
+for place, took in ipairs(settlements) do
+  local outcomes = {}
+  for at, part in ipairs(took.parts) do
+    outcomes[at] = settle(took, part)
+  end
+  replies[place] = outcomes
 end
-return correct(record)
+sum_up()
+for _, count in ipairs(late) do
+  count()
+end
+write()
+return replies

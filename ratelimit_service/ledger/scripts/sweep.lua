@@ -5,4 +5,7 @@
 --       2 how many to end at most
 -- Returns how many were ended.
 
-return sweep(clock(ARGV[1]), tonumber(ARGV[2]))
+local swept = sweep(open_slot(KEYS[1]), clock(ARGV[1]), tonumber(ARGV[2]))
+sum_up()
+write()
+return swept

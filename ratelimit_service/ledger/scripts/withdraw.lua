@@ -6,34 +6,48 @@
 --       3 1 if the admission may be still on its way: it is refused when it comes; else 0
 -- Returns 1 if the reservation was held, else 0.
 
+local slot = open_slot(KEYS[1])
 local id = ARGV[1]
 if id == "" then
-  id = redis.call("HGET", REQUESTS, ARGV[2])
+  id = text(slot.requests, ARGV[2])
 end
-local hold = id and read_hold(id)
+local hold = id and read_hold(slot, id)
 if not hold then
-  if id and ARGV[3] == "1" and redis.call("HEXISTS", done_key(id), id) == 0 then
-    remember_done(id, "withdrawn")
+  if id and ARGV[3] == "1" and not text(done(slot, id), id) then
+    put(done(slot, id), id, "withdrawn")
+    write()
   end
   return 0
 end
 
+local empty = {}
+
 -- The bucket may be the last thing in its window; an empty window leaves no key behind.
-local function give_back_request(scope, bucket)
-  local key = window_key(scope)
-  if redis.call("HEXISTS", key, "r:" .. bucket) == 0 then
+local function give_back_request(scope)
+  local found, field = window(slot, scope), "r:" .. hold.bucket
+  if not text(found, field) then
     return
   end
-  if redis.call("HINCRBY", key, "rs", -1) == 0 then
-    redis.call("DEL", key)
-  elseif redis.call("HINCRBY", key, "r:" .. bucket, -1) == 0 then
-    redis.call("HDEL", key, "r:" .. bucket, "t:" .. bucket)
+  add(found, "rs", -1)
+  add(found, field, -1)
+  if number(found, "rs") == 0 then
+    found.added = nil
+    empty[#empty + 1] = found.key
+  elseif number(found, field) == 0 then
+    found.added["t:" .. hold.bucket] = nil
+    put(found, "t:" .. hold.bucket, false)
   end
 end
 
-end_hold(id, hold, 0, 0) -- which counts the request where it counts at its end
-for scope in each_scope(hold) do
-  count_request(scope, hold.at.day, -1)
-  give_back_request(scope, hold.bucket)
+end_hold(slot, id, hold, 0, 0)
+sum_up() -- which counts the request where it counts at its end
+local at = periods(slot, hold.day, hold.week, hold.month)
+for scope in each_scope(hold.scopes) do
+  count_request(at, scope, -1)
+  give_back_request(scope)
+end
+write()
+for _, key in ipairs(empty) do
+  redis.call("DEL", key)
 end
 return 1

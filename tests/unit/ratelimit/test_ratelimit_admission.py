@@ -391,6 +391,7 @@ async def test_what_a_refusal_could_not_give_back_is_given_to_the_settler(
 ) -> None:
     at = desk(write_policy(tmp_path / "policies", alias="requests_per_minute: 1"), fragile)
     await at.reserved()
+    monkeypatch.setattr(fragile, "_apart", True)  # as on a cluster
     run = ScriptLane.run
 
     async def die_before_the_withdrawal(lane: ScriptLane, calls: Sequence[ScriptCall]) -> Any:
