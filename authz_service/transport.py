@@ -58,7 +58,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str | None:
 
 
 def _stated(fields: Mapping[str, Any], name: str) -> str | None:
-    """A fact that is always told, and is "none" where the request does not say."""
+    """A fact that is left out, or "none", where the request does not say."""
     text = _text(fields, name)
     return None if text == "none" else text
 
