@@ -20,6 +20,7 @@ from ratelimit_service.ledger.store import (
     is_outage,
     look_again,
     places,
+    sees_one_slot,
     translated,
 )
 
@@ -70,11 +71,13 @@ class ScriptLane:
         self._waiting.append(group)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
+        # Half the work of asyncio.timeout, and every call has one.
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_later(self._timeout, _give_up, group.replies)
         try:
-            async with asyncio.timeout(self._timeout):
-                return await group.replies
-        except TimeoutError as error:
-            raise translated(error) from None
+            return await group.replies
+        finally:
+            deadline.cancel()
 
     def _require_hope(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -148,6 +151,8 @@ class Lanes:
 
         Raises LedgerError if a call failed; the others may have been done.
         """
+        if not sees_one_slot(self._client):
+            return await self._lane("").run(calls)
         at = await self._places(calls)
         names = list(dict.fromkeys(at))
         if len(names) == 1:
@@ -179,7 +184,9 @@ class Lanes:
             await lane.close()
 
     def _lane(self, name: str) -> ScriptLane:
-        return self._lanes.setdefault(name, ScriptLane(self._client, self._timeout))
+        if name not in self._lanes:
+            self._lanes[name] = ScriptLane(self._client, self._timeout)
+        return self._lanes[name]
 
     async def _places(self, calls: Sequence[ScriptCall]) -> list[str]:
         try:
@@ -187,6 +194,11 @@ class Lanes:
                 return await places(self._client, calls)
         except STORE_ERRORS as error:
             raise translated(error) from error
+
+
+def _give_up(future: asyncio.Future[list[object]]) -> None:
+    if not future.done():
+        future.set_exception(translated(TimeoutError()))
 
 
 def _answer(future: asyncio.Future[list[object]], replies: list[object]) -> None:
