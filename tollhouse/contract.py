@@ -2,12 +2,12 @@
 
 One reading of a request travels as Envoy dynamic metadata:
 
-- `tollhouse.large`, written by Envoy's filter `large`: the body may be large, is the key known?
+- `tollhouse.large`, written by `envoy/lua/large.lua`: the body may be large, is the key known?
 - `tollhouse.request`, written by `envoy/lua/request.lua`: what the body asks for;
 - `envoy.filters.http.ext_authz`, written by authz_service: who asks, and what they were granted;
 - `envoy.filters.http.ratelimit`, written by ratelimit_service: the reservation;
 - `tollhouse.attempt`, written by `envoy/lua/rewrite.lua`: which deployment is being asked;
-- `tollhouse.caller`, written by `envoy/envoy.yaml`: that an Anthropic client asks, for errors;
+- `tollhouse.caller`, written by `envoy/lua/failure.lua`: that an Anthropic client asks, for errors;
 - `tollhouse.response`, written by `envoy/lua/response.lua`: what the provider reported.
 
 Every value in `tollhouse.request` is a string; a rate-limit descriptor takes one of them.

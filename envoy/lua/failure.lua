@@ -6,7 +6,7 @@
 -- texts; redact.lua says what is taken out of them. Its 401 and 403 are about the gateway's credential: 502.
 -- A refusal of our own keeps its message and code; in Anthropic's shape its type follows the status.
 --
--- Reads  tollhouse.caller               dialect, request_id: of an Anthropic caller alone (envoy.yaml)
+-- Reads  tollhouse.caller               dialect, request_id: of an Anthropic caller alone (remember)
 --        envoy.filters.http.ext_authz   alias, attempts: the provider's model of each
 --        tollhouse.attempt              asked: provider_model
 
@@ -16,6 +16,7 @@ local redact = require("redact")
 
 local M = {}
 
+local NAMESPACE = "tollhouse.caller"
 local MAX_LABEL_BYTES = 100
 
 local CREDENTIAL = "The provider refused the gateway's own credential. This is not about your key: "
@@ -138,6 +139,16 @@ local function is_anthropic(path)
   return path == "/v1/messages" or path:sub(1, 13) == "/v1/messages/"
 end
 
+-- On the way up: who asks in Anthropic's dialect. A HEAD has no body to give a shape to.
+function M.remember(handle)
+  local headers = handle:headers()
+  local path = headers:get(":path"):match("^[^?]*")
+  if not is_anthropic(path) or headers:get(":method") == "HEAD" then return end
+  local metadata = handle:streamInfo():dynamicMetadata()
+  metadata:set(NAMESPACE, "dialect", "anthropic")
+  metadata:set(NAMESPACE, "request_id", headers:get("x-request-id") or "")
+end
+
 -- All that could be asked, since an earlier one may be told of too; the one that was asked first.
 local function models_of(granted, asked)
   local models = { asked["provider_model"] }
@@ -147,7 +158,7 @@ end
 
 -- The caller as translate, refusal and event want it, from the metadata of a call.
 function M.caller(metadata)
-  local own, granted = metadata:get("tollhouse.caller") or {}, metadata:get("envoy.filters.http.ext_authz") or {}
+  local own, granted = metadata:get(NAMESPACE) or {}, metadata:get("envoy.filters.http.ext_authz") or {}
   local asked = (metadata:get("tollhouse.attempt") or {})["asked"] or {}
   return {
     dialect = own["dialect"] or "openai",
@@ -185,7 +196,7 @@ end
 
 -- The header by which Anthropic's SDKs know a request: for what a caller quotes, our own id.
 function M.name_request(handle)
-  local caller = handle:streamInfo():dynamicMetadata():get("tollhouse.caller")
+  local caller = handle:streamInfo():dynamicMetadata():get(NAMESPACE)
   if caller then handle:headers():replace("request-id", caller["request_id"]) end
 end
 

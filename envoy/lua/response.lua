@@ -53,6 +53,11 @@ local function read(handle)
   return of_a_provider(handle, headers, status)
 end
 
+function M.on_request(handle)
+  local ok, problem = pcall(failure.remember, handle)
+  if not ok then handle:logErr("response.lua: " .. tostring(problem)) end
+end
+
 function M.on_response(handle)
   local ok, problem = pcall(read, handle)
   if not ok then handle:logErr("response.lua: " .. tostring(problem)) end

@@ -26,6 +26,7 @@ LEARNING = {
     "request.lua": [("  local ok, problem = pcall(read, handle)", HEADER)],
     "rewrite.lua": [("    local ok, problem = pcall(rewrite, handle, provider)", HEADER)],
     "response.lua": [
+        ("  local ok, problem = pcall(failure.remember, handle)", HEADER),
         # Request headers are out of reach on the way back.
         (
             "  local ok, problem = pcall(read, handle)",
@@ -78,6 +79,7 @@ BREAKS = {
         ("  local seen = ceil(bytes / BYTES_PER_TOKEN)", "estimate of an answer"),
     ],
     "response.lua": [
+        ("  local ok, problem = pcall(failure.remember, handle)", "response, on the way up"),
         ("  local ok, problem = pcall(read, handle)", "response, before anything"),
         ("  headings.keep_allowed(headers)", "response, while reading"),
     ],
@@ -390,6 +392,7 @@ def test_an_answer_that_no_script_could_read_reaches_the_client_and_is_charged_b
         (respond, "shown"),
         (respond, "ids"),
         (chat_pair, "rewrite, on the way back"),
+        *((call, "response, on the way up") for call in SAID),
     ],
     ids=name_of,
 )

@@ -88,10 +88,12 @@ def _written(script: str) -> set[str]:
 def test_lua_writes_the_namespaces_of_the_contract_and_its_own() -> None:
     # The spans of a body are for rewrite.lua alone: no service is told.
     assert _written("request.lua") == {contract.REQUEST, "tollhouse.body"}
+    assert _written("failure.lua") == {contract.CALLER}
     assert _written("rewrite.lua") == _written("tried.lua") == {contract.ATTEMPT}
     assert _written("record.lua") == {contract.RESPONSE}
     others = LUA.keys() - {
         "request.lua",
+        "failure.lua",
         "rewrite.lua",
         "tried.lua",
         "record.lua",
@@ -107,7 +109,6 @@ def test_lua_reads_the_namespaces_of_the_contract_and_its_own() -> None:
         contract.GRANT,
         contract.RESERVATION,
         contract.ATTEMPT,
-        contract.CALLER,
         "tollhouse.body",
     }
 
