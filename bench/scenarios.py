@@ -114,9 +114,16 @@ def _half_load(ready: Ready) -> list[Case]:
     body = bodies.chat()
     half = {name: max(_LEAST_RATE, full / 2) for name, full in ready.capacity.items()}
     return [
-        Case(one.name, one, body, connections=256, rate=half.get(one.name, half[GATEWAY]))
+        Case(one.name, one, body, connections=_enough(rate), rate=rate)
         for one in ready.targets
+        for rate in [half.get(one.name, half[GATEWAY])]
     ]
+
+
+def _enough(rate: float) -> int:
+    """Connections that keep a rate while each answer takes a second. One that is used more seldom
+    is closed by some servers (gunicorn: after two seconds), as wrk is about to use it."""
+    return min(256, max(16, round(rate)))
 
 
 def _streams(ready: Ready) -> list[Case]:
