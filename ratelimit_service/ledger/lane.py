@@ -16,6 +16,7 @@ from ratelimit_service.ledger.joining import run_joined
 from ratelimit_service.ledger.scripts import ScriptCall
 from ratelimit_service.ledger.store import (
     STORE_ERRORS,
+    ClusterClient,
     StoreClient,
     is_outage,
     look_again,
@@ -24,7 +25,7 @@ from ratelimit_service.ledger.store import (
     translated,
 )
 
-# About a millisecond of the store's time, which is what a call may find in front of it.
+# Some ten milliseconds of the store's time, which is what a call may find in front of it.
 _SHARED_AT_MOST = 64
 _LOOK_SECONDS = 1.0
 _TRIED_EVERY_SECONDS = 0.1
@@ -153,7 +154,7 @@ class Lanes:
         """
         if not sees_one_slot(self._client):
             return await self._lane("").run(calls)
-        at = await self._places(calls)
+        at = await self._places(self._client, calls)
         names = list(dict.fromkeys(at))
         if len(names) == 1:
             return await self._lane(names[0]).run(calls)
@@ -188,10 +189,10 @@ class Lanes:
             self._lanes[name] = ScriptLane(self._client, self._timeout)
         return self._lanes[name]
 
-    async def _places(self, calls: Sequence[ScriptCall]) -> list[str]:
+    async def _places(self, client: ClusterClient, calls: Sequence[ScriptCall]) -> list[str]:
         try:
             async with asyncio.timeout(self._timeout):
-                return await places(self._client, calls)
+                return await places(client, calls)
         except STORE_ERRORS as error:
             raise translated(error) from error
 

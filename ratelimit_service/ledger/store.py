@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -31,7 +31,8 @@ from ratelimit_service.ledger.errors import (
 )
 from ratelimit_service.ledger.scripts import ScriptCall
 
-StoreClient: TypeAlias = Redis | RedisCluster
+ClusterClient: TypeAlias = RedisCluster
+StoreClient: TypeAlias = Redis | ClusterClient
 
 _CLUSTER = "+cluster://"
 # Each master of a cluster has a thousand slots or more out of 16384.
@@ -77,18 +78,16 @@ def open_redis(url: str, *, timeout_seconds: float = 0.25) -> StoreClient:
     return client
 
 
-def sees_one_slot(client: StoreClient) -> bool:
+def sees_one_slot(client: StoreClient) -> TypeGuard[ClusterClient]:
     """Whether a script may only touch keys of one slot, as on a cluster."""
     return isinstance(client, RedisCluster)
 
 
-async def places(client: StoreClient, calls: Sequence[ScriptCall]) -> list[str]:
-    """The node that each call goes to, by name; of a single server there is one, "".
+async def places(client: ClusterClient, calls: Sequence[ScriptCall]) -> list[str]:
+    """The node that each call goes to, by name.
 
-    Raises one of STORE_ERRORS if no node of a cluster can be asked.
+    Raises one of STORE_ERRORS if no node can be asked.
     """
-    if not isinstance(client, RedisCluster):
-        return [""] * len(calls)
     await client.initialize()
     nodes = (client.get_node_from_key(call.keys[0]) for call in calls)
     return [node.name if node else "" for node in nodes]
