@@ -31,7 +31,8 @@ def _event(name: str, data: object) -> bytes:
     return f"{named}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-def _chat() -> tuple[bytes, bytes]:
+def chat() -> tuple[bytes, bytes]:
+    """The first event of a stream of chat completions, and one like all others."""
     chunk = {
         "id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT",
         "object": "chat.completion.chunk",
@@ -75,7 +76,7 @@ def _responses() -> tuple[bytes, bytes]:
     )
 
 
-_STREAMS = {"chat/completions": _chat, "messages": _messages, "responses": _responses}
+_STREAMS = {"chat/completions": chat, "messages": _messages, "responses": _responses}
 
 
 def _lines() -> Iterator[str]:

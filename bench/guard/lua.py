@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from bench import events
 from bench.guard.references import LUA
 from bench.guard.work import Work
 from tests.lua.modules import Modules
@@ -64,7 +65,7 @@ def works(lua: Modules) -> list[Work]:
 def _events(lua: Modules, what: str, show: dict[str, str]) -> Work:
     feed = lua.run(_EVENTS)
     options = lua.table({"endpoint": "chat/completions", "hide_usage": True, "show": show})
-    event = _event()
+    _, event = events.chat()
     return Work(f"lua: {what}", LUA, 20, lambda times: feed(options, event, times))
 
 
@@ -80,18 +81,3 @@ def _long_text() -> str:
     """Prose, as JSON carries it: a line break or a quotation mark in every line."""
     line = 'He said "well", and went on to tell what there was to tell of that day.\n'
     return line * (_LARGE_BYTES // len(line))
-
-
-def _event() -> bytes:
-    delta = {"index": 0, "delta": {"content": " word"}, "logprobs": None, "finish_reason": None}
-    chunk = {
-        "id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT",
-        "object": "chat.completion.chunk",
-        "created": 1741569952,
-        "model": "gpt-4o-mini-2024-07-18",
-        "service_tier": "default",
-        "system_fingerprint": "fp_44709d6fcb",
-        "choices": [delta],
-        "usage": None,
-    }
-    return f"data: {json.dumps(chunk, separators=(',', ':'))}\n\n".encode()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Any
 
 from redis.asyncio import Redis
 
+from bench import store
 from bench.guard import ratelimit, recorded
 from bench.guard.callgrind import Counted
 from bench.guard.comparing import INSTRUCTIONS, Figure
 from bench.guard.references import REDIS, REDIS_SCRIPT
+from bench.store import Asked
 from ratelimit_service.admission import Reservation
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
@@ -26,7 +27,6 @@ from tollhouse.policy.watch import PolicyHolder
 
 _TIMES = 20
 _PATIENT_SECONDS = 60.0
-_SCRIPTS = ("cmdstat_evalsha", "cmdstat_eval", "cmdstat_fcall")
 # Its clock's work, ten times a second, is none of a request's.
 _SELDOM = ("--hz", "1", "--dynamic-hz", "no")
 _DUMPED_AT = "echoCommand"
@@ -35,22 +35,6 @@ _SETTLE, _TOGETHER = "redis: a settlement", f"redis: a settlement, of {_TIMES} t
 
 
 Operation = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a server says of itself: runs of scripts, commands in them, bytes both ways."""
-
-    scripts: int
-    commands: int
-    bytes: int
-
-    def since(self, before: _Seen) -> _Seen:
-        return _Seen(
-            self.scripts - before.scripts,
-            self.commands - before.commands,
-            self.bytes - before.bytes,
-        )
 
 
 class Calls:
@@ -97,7 +81,7 @@ class Windows:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self.seen: dict[str, _Seen] = {}
+        self.seen: dict[str, Asked] = {}
 
     async def count(self, name: str, operation: Operation | None, times: int) -> None:
         """Does the operation so often between two dumps."""
@@ -107,22 +91,20 @@ class Windows:
             for _ in range(times):
                 await operation()
         await self._redis.echo("")
-        self.seen[name] = (await self._look()).since(before)
+        self.seen[name] = _between(before, await self._look())
 
-    async def _look(self) -> _Seen:
-        # The bytes first: those of the other answer are not an operation's.
+    async def _look(self) -> Asked:
         stats = await self._redis.info("stats")
-        called = await self._redis.info("commandstats")
-        counts = {name: int(each["calls"]) for name, each in called.items()}
-        scripts = sum(counts.pop(name, 0) for name in _SCRIPTS)
-        return _Seen(scripts, sum(counts.values()), _traffic(stats))
+        return store.parse(await self._redis.info("commandstats"), stats)
 
 
-def _traffic(stats: dict[str, Any]) -> int:
-    return int(stats["total_net_input_bytes"]) + int(stats["total_net_output_bytes"])
+def _between(before: Asked, after: Asked) -> Asked:
+    return Asked(
+        *(late - early for late, early in zip(astuple(after), astuple(before), strict=True))
+    )
 
 
-async def _run(url: str) -> dict[str, _Seen]:
+async def _run(url: str) -> dict[str, Asked]:
     redis, calls = Redis.from_url(url, protocol=2, socket_timeout=_PATIENT_SECONDS), Calls(url)
     windows = Windows(redis)
 
@@ -157,14 +139,16 @@ def figures(folder: Path) -> dict[str, Figure]:
     return _figures(seen, server.dumps()[1::2])
 
 
-def _figures(seen: dict[str, _Seen], instructions: list[int]) -> dict[str, Figure]:
+def _figures(seen: dict[str, Asked], instructions: list[int]) -> dict[str, Figure]:
     counted = dict(zip(seen, instructions, strict=False))
     reference = counted[REDIS] - counted[_NOTHING]
     found: dict[str, Figure] = {}
     for name in (_ADMIT, _SETTLE, _TOGETHER):
-        took, done = counted[name] - counted[_NOTHING], seen[name].since(seen[_NOTHING])
+        took, done = counted[name] - counted[_NOTHING], _between(seen[_NOTHING], seen[name])
+        moved = done.bytes_in + done.bytes_out
         found[name] = Figure(took / _TIMES, INSTRUCTIONS, took / reference)
-        for what, count in (("scripts", done.scripts), ("commands", done.commands)):
+        inside = done.commands - done.scripts
+        for what, count in (("scripts", done.scripts), ("commands", inside)):
             found[f"{name}, {what}"] = Figure(count / _TIMES, what, count / _TIMES)
-        found[f"{name}, bytes"] = Figure(done.bytes / _TIMES, "bytes", done.bytes / _TIMES)
+        found[f"{name}, bytes"] = Figure(moved / _TIMES, "bytes", moved / _TIMES)
     return found
