@@ -51,14 +51,6 @@ local function asked_now(granted, count, provider)
   return asked
 end
 
--- The one before had its time and did not begin to answer: it was at work, and may be billed. One that
--- could not be reached, or hung up, ends sooner.
-local function note_silence(granted, last, now, spent)
-  if not last.status and now - last.at >= (granted["patience_ms"] or math.huge) then
-    last.silent = spent
-  end
-end
-
 -- Begins an attempt: told before anything can fail, so that the next one knows how many there were.
 local function begin(handle, provider, granted)
   local metadata = handle:streamInfo():dynamicMetadata()
@@ -66,7 +58,8 @@ local function begin(handle, provider, granted)
   local list = before["tried"] or {}
   local asked, now = asked_now(granted, #list, provider), handle:timestamp()
   if #list > 0 then
-    note_silence(granted, list[#list], now, { price = before["asked"]["price"], usage = record.read(metadata) })
+    local spent = { price = before["asked"]["price"], usage = record.read(metadata) }
+    tried.note_silence(list[#list], now, granted["patience_ms"], spent)
   end
   list[#list + 1] = { provider = asked["provider"], deployment = asked["deployment"], at = now }
   metadata:set(NAMESPACE, "tried", list)
