@@ -7,7 +7,8 @@ import sys
 import uvloop
 
 from tollhouse.policy.problems import PolicyError
-from tollhouse.serving import core, logs, options
+from tollhouse.rpc import core
+from tollhouse.serving import logs, options
 from tollhouse.serving.errors import ServiceError
 from tollhouse.serving.source import SourceError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import grpc
 from envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 
 from authz_service.decision import decide, known
@@ -14,9 +13,10 @@ from authz_service.transport import Answers, call_from, passed
 from authz_service.verdicts import Call, Decision, Granted, Listed, Refused
 from tollhouse.decisions import ALLOWED
 from tollhouse.policy.compiled import Snapshot
+from tollhouse.rpc.server import Server
 
 _PASSED = passed()
-_SERVICE = "envoy.service.auth.v3.Authorization"
+_CHECK = "/envoy.service.auth.v3.Authorization/Check"
 
 
 class AuthzService:
@@ -33,11 +33,12 @@ class AuthzService:
         """From the next call on, decide by this snapshot."""
         self._state = (snapshot, Answers(snapshot))
 
-    async def check(self, request: CheckRequest, _context: object) -> bytes:
-        """One decision; the answer is already serialized."""
+    def check(self, message: bytes) -> bytes:
+        """One decision: a CheckResponse for a CheckRequest, both serialized."""
         started = time.perf_counter()
         snapshot, answers = self._state
-        decision = _decided(snapshot, call_from(request), self._clock())
+        call = call_from(CheckRequest.FromString(message))
+        decision = _decided(snapshot, call, self._clock())
         if decision is None:
             return _PASSED
         answer = answers.serialize(decision)
@@ -45,15 +46,8 @@ class AuthzService:
         self._metrics.seconds.observe(time.perf_counter() - started)
         return answer
 
-    def register(self, server: grpc.aio.Server) -> None:
-        # By hand rather than by the generated servicer: its serializer would take a message, and
-        # ours are bytes already.
-        handler = grpc.unary_unary_rpc_method_handler(
-            self.check, request_deserializer=CheckRequest.FromString
-        )
-        server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(_SERVICE, {"Check": handler})]
-        )
+    def register(self, server: Server) -> None:
+        server.unary(_CHECK, self.check)
 
     def _count(self, decision: Decision) -> None:
         code = decision.code if isinstance(decision, Refused) else ALLOWED

@@ -61,7 +61,7 @@ class Scene:
         seconds: list[float] = []
         while not until(len(seconds)):
             request, started = next(self._requests), time.perf_counter()
-            answer = await self.service.check(request, None)
+            answer = self.service.check(request)
             await asyncio.sleep(0)
             seconds.append(time.perf_counter() - started)
             assert contract.PROVIDER_HEADER.encode() in answer
@@ -103,21 +103,21 @@ class Scene:
         path.write_text(path.read_text().replace(before, after))
 
 
-def _requests(teams: int, keys_per_team: int) -> Iterator[CheckRequest]:
+def _requests(teams: int, keys_per_team: int) -> Iterator[bytes]:
     """Of keys all over the policy, each another one where there are enough."""
     keys = teams * keys_per_team
     for number in range(0, keys, max(1, keys // _CALLS)):
         yield _request(big_policy.secret(*divmod(number, keys_per_team)))
 
 
-def _request(key: str) -> CheckRequest:
+def _request(key: str) -> bytes:
     request = CheckRequest()
     http = request.attributes.request.http
     http.method, http.path = "POST", "/v1/chat/completions"
     http.headers["authorization"] = f"Bearer {key}"
     metadata = request.attributes.metadata_context.filter_metadata[contract.REQUEST]
     metadata.update({"endpoint": "chat/completions", "model": "model-1"})
-    return request
+    return bytes(request.SerializeToString())
 
 
 def _rss_mb() -> float:

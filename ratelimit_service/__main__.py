@@ -11,7 +11,8 @@ import uvloop
 
 from ratelimit_service.spool import StateError
 from tollhouse.policy.problems import PolicyError
-from tollhouse.serving import core, logs, options
+from tollhouse.rpc import core
+from tollhouse.serving import logs, options
 from tollhouse.serving.errors import ServiceError
 from tollhouse.serving.source import SourceError
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import grpc
 from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
-from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage, StreamAccessLogsResponse
-from envoy.service.accesslog.v3.als_pb2_grpc import (
-    AccessLogServiceServicer,
-    add_AccessLogServiceServicer_to_server,
-)
+from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 
 from ratelimit_service import entries, transport
@@ -20,10 +16,13 @@ from ratelimit_service.metrics import Metrics
 from ratelimit_service.refusals import RefusalCounter
 from ratelimit_service.settlement import Entry, RefusedEntry, UnansweredEntry
 from ratelimit_service.settler import Settler
+from tollhouse.rpc.calls import CallFailed
+from tollhouse.rpc.server import Server
 
 log = logging.getLogger("ratelimit_service")
 
-_RATE_LIMITS = "envoy.service.ratelimit.v3.RateLimitService"
+_SHOULD_RATE_LIMIT = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
+_STREAM_ACCESS_LOGS = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 
 
 class RateLimitService:
@@ -32,31 +31,26 @@ class RateLimitService:
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
 
-    async def admit(self, request: RateLimitRequest, context: grpc.aio.ServicerContext) -> bytes:
-        """The answer is already serialized."""
+    async def admit(self, message: bytes) -> bytes:
+        """A RateLimitResponse for a RateLimitRequest, both serialized."""
         try:
-            outcome = await self._admission.admit(transport.call_from(request))
+            call = transport.call_from(RateLimitRequest.FromString(message))
+            outcome = await self._admission.admit(call)
         except transport.MalformedRequest as error:
             log.error("Envoy and this service do not fit together: %s", error)
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise CallFailed(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
         except NotCounted as error:
             log.warning("call refused, because it could not be counted: %s", error)
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            raise CallFailed(grpc.StatusCode.UNAVAILABLE, str(error)) from None
         if isinstance(outcome, Limited):
             return transport.limited(outcome)
         return transport.admitted(outcome)
 
-    def register(self, server: grpc.aio.Server) -> None:
-        # By hand rather than by the generated servicer: its serializer would take a message.
-        handler = grpc.unary_unary_rpc_method_handler(
-            self.admit, request_deserializer=RateLimitRequest.FromString
-        )
-        server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(_RATE_LIMITS, {"ShouldRateLimit": handler})]
-        )
+    def register(self, server: Server) -> None:
+        server.unary_async(_SHOULD_RATE_LIMIT, self.admit)
 
 
-class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
+class AccessLogService:
     """Settlement. Envoy streams an entry for every request, aborted ones included."""
 
     def __init__(self, settler: Settler, refusals: RefusalCounter, metrics: Metrics) -> None:
@@ -64,21 +58,20 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc]
         self._refusals = refusals
         self._metrics = metrics
 
-    async def StreamAccessLogs(
-        self,
-        request_iterator: AsyncIterator[StreamAccessLogsMessage],
-        context: grpc.aio.ServicerContext,
-    ) -> StreamAccessLogsResponse:
-        async for message in request_iterator:
-            ended: list[Entry | UnansweredEntry] = []
-            self._time(message.http_logs.log_entry)
-            for entry in _entries(message.http_logs.log_entry):
-                if isinstance(entry, RefusedEntry):
-                    self._refusals.take(entry)
-                else:
-                    ended.append(entry)
-            self._settler.take(ended)
-        return StreamAccessLogsResponse()
+    def take(self, message: bytes) -> None:
+        """The entries of a serialized StreamAccessLogsMessage."""
+        logged = StreamAccessLogsMessage.FromString(message).http_logs.log_entry
+        ended: list[Entry | UnansweredEntry] = []
+        self._time(logged)
+        for entry in _entries(logged):
+            if isinstance(entry, RefusedEntry):
+                self._refusals.take(entry)
+            else:
+                ended.append(entry)
+        self._settler.take(ended)
+
+    def register(self, server: Server) -> None:
+        server.client_stream(_STREAM_ACCESS_LOGS, self.take)
 
     def _time(self, logged: Iterable[HTTPAccessLogEntry]) -> None:
         for one in logged:
@@ -102,11 +95,11 @@ def _entries(
 
 
 def register(
-    server: grpc.aio.Server,
+    server: Server,
     admission: Admission,
     settler: Settler,
     refusals: RefusalCounter,
     metrics: Metrics,
 ) -> None:
     RateLimitService(admission).register(server)
-    add_AccessLogServiceServicer_to_server(AccessLogService(settler, refusals, metrics), server)
+    AccessLogService(settler, refusals, metrics).register(server)

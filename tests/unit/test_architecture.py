@@ -20,7 +20,7 @@ READS_THE_ENVIRONMENT = {
     "tollhouse/bundles/store.py",  # REDIS_URL
     "tollhouse/cli.py",  # COLUMNS
     "tollhouse/paths.py",  # TOLLHOUSE_ENVOY_DIR
-    "tollhouse/serving/core.py",  # GRPC_EXPERIMENTS
+    "tollhouse/rpc/core.py",  # GRPC_EXPERIMENTS
     "tollhouse/local/simulated.py",  # whether a provider's secret is set, never what it is
 }
 

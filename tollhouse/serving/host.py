@@ -11,10 +11,11 @@ import signal
 from collections.abc import Callable
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from tollhouse.rpc.server import Server
 from tollhouse.serving.errors import ServiceError
+from tollhouse.serving.health import Health
 from tollhouse.serving.http import SideDoor
 from tollhouse.serving.options import Options
 from tollhouse.serving.readiness import Readiness
@@ -34,7 +35,7 @@ _STOP_GRACE_SECONDS = 2.0
 
 async def serve(
     options: Options,
-    register: Callable[[grpc.aio.Server], None],
+    register: Callable[[Server], None],
     registry: CollectorRegistry,
     readiness: Readiness,
     policy: Callable[[], object],
@@ -43,34 +44,33 @@ async def serve(
 
     Raises ServiceError when an address cannot be used.
     """
-    server = grpc.aio.server(options=_CHANNEL_OPTIONS)
+    server = Server(_CHANNEL_OPTIONS)
     register(server)
-    checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    health = Health(readiness)
+    health.register(server)
     _bind(server, options)
     side_door = open_side_door(options, registry, readiness, policy)
     stop = stop_on_signal()
-    await server.start()
+    server.start()
     side_door.start()
     try:
-        _report_health(checks, readiness)
         say_ready(options, side_door)
         await stop.wait()
     finally:
         log.info("stopping")
-        await checks.enter_graceful_shutdown()
+        health.stop()
         await server.stop(_STOP_GRACE_SECONDS)
         side_door.stop()
 
 
-def _bind(server: grpc.aio.Server, options: Options) -> None:
+def _bind(server: Server, options: Options) -> None:
     try:
-        _add_port(server, options)
-    except (OSError, RuntimeError) as error:  # a TLS file or a folder that is missing; in use
+        _listen(server, options)
+    except OSError as error:  # a TLS file or a folder that is missing; in use
         raise ServiceError(f"cannot listen on {options.listen}: {error}") from None
 
 
-def _add_port(server: grpc.aio.Server, options: Options) -> None:
+def _listen(server: Server, options: Options) -> None:
     credentials = _credentials(options)
     if credentials is None and not options.listen.startswith("unix:"):
         raise ServiceError(
@@ -78,10 +78,7 @@ def _add_port(server: grpc.aio.Server, options: Options) -> None:
             "(Envoy and this service then check each other), or listen on unix:/path."
         )
     # gRPC replaces a socket that a killed service left behind, and nothing that is not a socket.
-    if credentials is None:
-        server.add_insecure_port(options.listen)
-    else:
-        server.add_secure_port(options.listen, credentials)
+    server.listen(options.listen, credentials)
 
 
 def _credentials(options: Options) -> grpc.ServerCredentials | None:
@@ -117,21 +114,6 @@ def open_side_door(
         return SideDoor(host, int(port), registry, readiness, policy)
     except (OSError, OverflowError, ValueError) as error:
         raise ServiceError(f"cannot serve metrics on {options.metrics}: {error}") from None
-
-
-def _report_health(checks: health.aio.HealthServicer, readiness: Readiness) -> None:
-    loop = asyncio.get_running_loop()
-    serving = health_pb2.HealthCheckResponse.ServingStatus
-    pending: set[asyncio.Task[None]] = set()
-
-    def change(ready: bool) -> None:
-        status = serving.SERVING if ready else serving.NOT_SERVING
-        task = loop.create_task(checks.set("", status))
-        pending.add(task)
-        task.add_done_callback(pending.discard)
-
-    readiness.on_change = change
-    change(readiness.ready)
 
 
 def say_ready(options: Options, side_door: SideDoor) -> None:

@@ -19,6 +19,7 @@ from authz_service.service import AuthzService
 from tests.unit.authz.builders import NOW, Sent, bearer, check_request, snapshot_of
 from tollhouse import endpoints
 from tollhouse.policy.compiled import Snapshot
+from tollhouse.rpc.server import Server
 
 
 @dataclass
@@ -42,15 +43,15 @@ class Running:
 async def serving(snapshot: Snapshot, socket: Path) -> AsyncIterator[Running]:
     registry = CollectorRegistry()
     service = AuthzService(snapshot, Metrics(registry), clock=lambda: NOW)
-    server = grpc.aio.server()
+    server = Server()
     service.register(server)
-    server.add_insecure_port(f"unix:{socket}")
-    await server.start()
+    server.listen(f"unix:{socket}")
+    server.start()
     try:
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
             yield Running(service, registry, AuthorizationStub(channel))
     finally:
-        await server.stop(None)
+        await server.stop(0)
 
 
 @pytest.fixture

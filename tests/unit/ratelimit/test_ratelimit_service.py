@@ -43,6 +43,7 @@ from tests.unit.ratelimit.builders import (
 )
 from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder
+from tollhouse.rpc.server import Server
 
 FACTS = {
     "key_id": KEY_ID,
@@ -94,15 +95,15 @@ async def serving(policies: Path, ledger: Ledger, socket: Path) -> AsyncIterator
     replica, refusals = Replica(), RefusalCounter(holder, ledger)
     settler = Settler(holder, ledger, metrics, replica)
     admission = Admission(holder, ledger, metrics, replica, lambda lost: settler.take([lost]))
-    server = grpc.aio.server()
+    server = Server()
     register(server, admission, settler, refusals, metrics)
-    server.add_insecure_port(f"unix:{socket}")
-    await server.start()
+    server.listen(f"unix:{socket}")
+    server.start()
     try:
         async with running(settler), grpc.aio.insecure_channel(f"unix:{socket}") as channel:
             yield Served(channel, registry, refusals)
     finally:
-        await server.stop(None)
+        await server.stop(0)
 
 
 @pytest.fixture

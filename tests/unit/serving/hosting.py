@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import grpc
 from prometheus_client import CollectorRegistry
 
+from tollhouse.rpc.server import Server
 from tollhouse.serving.host import serve
 from tollhouse.serving.options import Options
 from tollhouse.serving.readiness import Readiness
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 def options(folder: Path, **changed: Any) -> Options:
@@ -69,5 +76,5 @@ async def _ready(chosen: Options, task: asyncio.Task[None]) -> dict[str, Any]:
     return ready
 
 
-def _nothing(server: grpc.aio.Server) -> None:
+def _nothing(server: Server) -> None:
     """Health is what every service has."""

@@ -19,7 +19,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client import CollectorRegistry
 
 from tests.support.certificates import Files, issue
-from tests.unit.serving.hosting import Hosted, hosted, options
+from tests.unit.serving.hosting import Hosted, free_port, hosted, options
 from tollhouse.serving.errors import ServiceError
 from tollhouse.serving.host import serve
 from tollhouse.serving.readiness import Readiness
@@ -50,12 +50,6 @@ async def refusal(folder: Path, **changed: Any) -> str:
 
 def tls(files: Files) -> dict[str, Path]:
     return {"tls_ca": files.ca, "tls_cert": files.cert, "tls_key": files.key}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def probe(service: Hosted, path: str) -> httpx.Response:

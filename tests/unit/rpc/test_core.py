@@ -27,15 +27,21 @@ def test_a_service_imports_grpc_only_once_its_core_is_set_up(service: str) -> No
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [({}, "-event_engine_listener"), ({"GRPC_EXPERIMENTS": "of_the_sre"}, "of_the_sre")],
-    ids=["unset", "what an SRE has set stays"],
+    [
+        ({}, "-event_engine_listener epoll1"),
+        (
+            {"GRPC_EXPERIMENTS": "of_the_sre", "GRPC_POLL_STRATEGY": "poll"},
+            "of_the_sre,-event_engine_listener epoll1",
+        ),
+    ],
+    ids=["unset", "what an SRE has set besides stays"],
 )
-def test_the_event_engine_does_not_listen(before: dict[str, str], after: str) -> None:
+def test_the_core_waits_where_the_loop_can_see_it(before: dict[str, str], after: str) -> None:
     code = """
         import os
-        from tollhouse.serving import core
+        from tollhouse.rpc import core
         core.configure()
-        print(os.environ["GRPC_EXPERIMENTS"])
+        print(os.environ["GRPC_EXPERIMENTS"], os.environ["GRPC_POLL_STRATEGY"])
         """
     assert _python(code, **before) == after
 
@@ -43,7 +49,7 @@ def test_the_event_engine_does_not_listen(before: dict[str, str], after: str) ->
 def test_setting_it_up_too_late_is_an_error() -> None:
     code = """
         import grpc
-        from tollhouse.serving import core
+        from tollhouse.rpc import core
         try:
             core.configure()
         except RuntimeError as error:

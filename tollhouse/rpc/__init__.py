@@ -1,0 +1,1 @@
+"""gRPC on the event loop: the server of both services."""
