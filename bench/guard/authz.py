@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -13,11 +12,11 @@ from authz_service.metrics import Metrics
 from authz_service.service import AuthzService
 from bench import big_policy
 from bench.guard import recorded
-from bench.guard.handlers import Handler, handler_of
 from bench.guard.references import PYTHON
 from bench.guard.work import Work, repeated
 from tollhouse import contract, keys
 from tollhouse.policy.compiler import load_snapshot
+from tollhouse.rpc.calls import Unary
 
 _KEYS_PER_TEAM = 200
 _FEW, _MANY = 10, 10_000
@@ -42,15 +41,14 @@ def works(folder: Path) -> list[Work]:
     ]
 
 
-def _work(what: str, handler: Handler, questions: Iterator[bytes]) -> Work:
+def _work(what: str, handler: Unary, questions: Iterator[bytes]) -> Work:
     return Work(f"authz: {what}", PYTHON, 50, repeated(lambda: handler(next(questions))))
 
 
-def _service(folder: Path, count: int) -> Handler:
+def _service(folder: Path, count: int) -> Unary:
     teams, per_team = max(1, count // _KEYS_PER_TEAM), min(count, _KEYS_PER_TEAM)
     snapshot = load_snapshot(big_policy.write(folder / str(count), teams, per_team))
-    service: Any = AuthzService(snapshot, Metrics(CollectorRegistry()))
-    return handler_of(service.register, "/envoy.service.auth.v3.Authorization/Check")
+    return AuthzService(snapshot, Metrics(CollectorRegistry())).check
 
 
 def _key(number: int) -> str:

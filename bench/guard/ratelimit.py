@@ -12,9 +12,8 @@ from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
 from prometheus_client import CollectorRegistry
 
 from bench.guard import recorded
-from bench.guard.handlers import handler_of
 from bench.guard.references import PYTHON
-from bench.guard.work import Work, repeated
+from bench.guard.work import Work, done, repeated
 from ratelimit_service import transport
 from ratelimit_service.admission import Admission
 from ratelimit_service.entries import entry_from
@@ -31,7 +30,6 @@ from ratelimit_service.settlement import Entry, charge, settlement
 from tollhouse.policy.source import PolicyDirectory
 from tollhouse.policy.watch import PolicyHolder
 
-_SHOULD_LIMIT = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
 _PREFIX = "th:"
 _PATIENT_SECONDS = 60.0
 
@@ -106,9 +104,8 @@ def works(redis_url: str) -> list[Work]:
     ended = recorded.access_log().SerializeToString()
     settled = settlement_of(ended, holder)
     service = RateLimitService(admission(holder, ledger))
-    admit = handler_of(service.register, _SHOULD_LIMIT)
     return [
-        _work("an admission", lambda: admit(asked)),
+        _work("an admission", lambda: done(service.admit(asked))),
         _work("arguments of an admission", lambda: arguments(claim)),
         _work("replies to an admission", lambda: wire.read_admission(claim, replies)),
         _work("a settlement", lambda: wire.settle_calls(_PREFIX, settlement_of(ended, holder), "")),
