@@ -49,7 +49,7 @@ class Server:
         self._server = cygrpc.Server(tuple(options), False)
         self._server.register_completion_queue(self._queue)
         self._methods: dict[bytes, Method] = {}
-        self._sockets = core.open_sockets()
+        self._sockets: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
@@ -72,15 +72,17 @@ class Server:
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> None:
         """Take `unix:/path` or `host:port`. Raises OSError if it cannot be had."""
         with_tls = (credentials._credentials,) if credentials else ()
+        before = core.open_sockets()
         if not self._server.add_http2_port(address.encode(), *with_tls):
             raise OSError("the address cannot be used: the reason is in gRPC's log line above")
+        self._sockets |= core.open_sockets() - before
 
     def start(self) -> None:
         """Serve, in the running event loop. Raises RuntimeError where `core.configure` was not
         called before grpc was imported."""
         self._loop = asyncio.get_running_loop()
         self._server.start()
-        self._epoll = core.epoll_of(core.open_sockets() - self._sockets)
+        self._epoll = core.epoll_of(self._sockets)
         self._loop.add_reader(self._epoll, self._drain)
         self._server.request_call(self._queue, self._queue, self._begin)
         self._look()
@@ -130,5 +132,5 @@ class Server:
         self._loop.call_soon(self._drain)
 
     def _look(self) -> None:
-        self._drain()
         self._timer = self._loop.call_later(_LOOKED_AT_EVERY_SECONDS, self._look)
+        self._drain()

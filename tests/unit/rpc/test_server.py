@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from socket import socketpair
 from typing import Any
 
 import grpc
@@ -274,6 +275,21 @@ async def test_after_the_grace_what_is_left_is_cancelled(socket: Path) -> None:
 
 
 # The loop is woken by descriptors
+
+
+async def test_what_the_loop_waits_for_besides_is_not_taken_for_the_core_s(socket: Path) -> None:
+    server = Server()
+    server.unary(PATH, lambda message: message)
+    server.listen(f"unix:{socket}")
+    one, other = socketpair()
+    asyncio.get_running_loop().add_reader(one, one.recv, 1)
+    server.start()
+    async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
+        assert await ask(channel, b"message") == b"message"
+    await server.stop(0)
+    asyncio.get_running_loop().remove_reader(one)
+    one.close()
+    other.close()
 
 
 @contextmanager
