@@ -1,6 +1,6 @@
 -- What the ledger's scripts share. It is put in front of each of them when they are loaded, so
 -- that each stays one EVAL: Redis scripts cannot call one another. What only some of them use is
--- in holds.lua. A run costs Redis for its commands and for each closure that is made before the
+-- in files of their own. A run costs Redis for its commands and for each closure that is made before the
 -- first of them: so a run reads each hash once and writes it once, whatever it does in between.
 --
 -- KEYS, of every script: "held" of each slot that it touches, on a cluster one. The other keys of a
@@ -13,8 +13,9 @@
 --             one that holds `expected` instead of `nano`, "~" after one that holds nothing and
 --             counts when the call ends; row: see note_usage
 --   requests  Envoy's request id → id, while it is held
---   done      id → "settled", "withdrawn", or
---             "expired|tokens|nano|day|week|month|bucket" with what was charged
+--   done      group of 64 ids → a letter each, see endings.lua
+--             id of one whose lease ended → "tokens|nano|day|week|month|bucket": what was charged,
+--             for a correction
 --   day       <scope>|nano, <scope>|tokens: settled; <scope>|requests: admitted ("~": ended)
 --   week, month   <scope> → nano, settled
 --   usage     project|key|alias → "requests|input|output|cached|nano|errors"
@@ -77,9 +78,9 @@ local function read(key, fields)
 end
 
 -- Sets fields of a hash, given with their values in between. With `kept` it lives that many seconds
--- after its youngest field began.
-local function set(key, fields, kept)
-  if #fields > 0 and send("HSET", key, fields) > 0 and kept then
+-- after its youngest field began, or after this if `anew`.
+local function set(key, fields, kept, anew)
+  if #fields > 0 and (send("HSET", key, fields) > 0 or anew) and kept then
     redis.call("EXPIRE", key, kept)
   end
 end
@@ -100,13 +101,14 @@ local function hash(key, kept)
   return found
 end
 
--- Says that the text of a field is going to be read.
+-- Says that the text of a field is going to be read. `wanted` is a list, and a set beside it: calls
+-- of one run often want the same.
 local function want(found, field)
   local wanted = found.wanted
-  if wanted then
-    wanted[#wanted + 1] = field
-  else
-    found.wanted = { field }
+  if not wanted then
+    found.wanted = { field, [field] = true }
+  elseif not wanted[field] then
+    wanted[#wanted + 1], wanted[field] = field, true
   end
 end
 
@@ -208,7 +210,7 @@ local function write_hash(found)
   if #gone > 0 then
     send("HDEL", found.key, gone)
   end
-  set(found.key, fields, found.kept)
+  set(found.key, fields, found.kept, found.anew)
 end
 
 local slots, slots_in_order = {}, {}
