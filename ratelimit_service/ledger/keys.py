@@ -7,7 +7,7 @@ keys of one place. So each slot of the ledger has one tag, in all its keys:
     th:{team:marketing}:holds             HASH  reservation id → what it reserved
     th:{team:marketing}:requests          HASH  Envoy's request id → reservation id, while held
     th:{team:marketing}:leases            ZSET  reservation id → end of its lease, epoch ms
-    th:{team:marketing}:done:<no>         HASH  reservation id → how it ended; expires after 4 days
+    th:{team:marketing}:done:<no>         HASH  64 ids → how each ended; expires after 4 days
     th:{team:marketing}:win:<scope>       HASH  the sliding minute of one scope
     th:{team:marketing}:day:2026-11-24    HASH  spend, tokens, requests; expires after 8 days
     th:{team:marketing}:week:2026-W48     HASH  spend; expires after 45 days

@@ -12,12 +12,12 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent / "scripts"
 # Every run makes all functions of its script anew, so none is given what it does not use.
 _SHARED = {
-    "admit": ("days", "holds"),
+    "admit": ("days", "endings", "holds"),
     "inspect": ("days",),
-    "restore": ("holds",),
-    "settle": ("holds",),
-    "sweep": ("holds",),
-    "withdraw": ("holds",),
+    "restore": ("endings", "holds"),
+    "settle": ("endings", "holds"),
+    "sweep": ("endings", "holds"),
+    "withdraw": ("endings", "holds"),
 }
 
 

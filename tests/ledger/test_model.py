@@ -19,7 +19,6 @@ from hypothesis.stateful import (
 from redis.asyncio.cluster import RedisCluster
 
 from ratelimit_service.ledger.errors import LedgerError
-from ratelimit_service.ledger.ids import new_reservation_id
 from ratelimit_service.ledger.ledger import Ledger
 from ratelimit_service.ledger.store import open_redis
 from ratelimit_service.ledger.types import (
@@ -35,6 +34,7 @@ from ratelimit_service.ledger.types import (
 from tests.ledger.builders import PATIENT, ROW, SCOPES, FakeClock, claim, settlement
 from tests.ledger.contents import Contents, contents
 from tests.ledger.model import LedgerModel, Refusal, SlotModel
+from tests.support.endings import Known, charged_when_lost, endings, known
 from tollhouse.policy.compiled import Limits
 
 BERLIN = "Europe/Berlin"
@@ -316,6 +316,12 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
             assert held_in(found, stem) == held_of(model)
             assert settled_in(found, stem) == settled_of(model)
             assert usage_in(found, stem) == model.usage
+            ended = endings(found, stem)
+            assert ended == endings_of(model)
+            assert charged_when_lost(found, stem) == {
+                id_: hold.charged for id_, hold in model.expired.items()
+            }
+            self.seen["neighbours that ended in two ways"] += neighbours_that_differ(ended)
 
 
 def held_in(found: Contents, stem: str) -> dict[str, int]:
@@ -353,6 +359,20 @@ def settled_of(model: SlotModel) -> dict[tuple[str, str], int]:
     return {name: amount for name, amount in counters.items() if amount}
 
 
+def endings_of(model: SlotModel) -> dict[Known, str]:
+    """What is to be remembered, as letters."""
+    ways = (("s", model.done), ("w", model.withdrawn), ("x", model.expired))
+    return {known(id_): letter for letter, ids in ways for id_ in ids}
+
+
+def neighbours_that_differ(ended: dict[Known, str]) -> int:
+    """How many times sixteen ids that stand together ended in more than one way."""
+    groups: dict[tuple[int, str], set[str]] = {}
+    for (half_minute, digits), letter in ended.items():
+        groups.setdefault((half_minute, digits[:-1]), set()).add(letter)
+    return sum(len(letters) > 1 for letters in groups.values())
+
+
 def usage_in(found: Contents, stem: str) -> dict[str, list[int]]:
     """The history of the one row that claims have, by day."""
     field = f"{ROW.project}|{ROW.key}|{ROW.alias}"
@@ -381,12 +401,3 @@ def test_the_ledger_does_in_every_step_what_its_model_does(
         )
     with capsys.disabled():
         print(f"\nledger beside its model, no divergence: {dict(seen)}")
-
-
-def test_reservation_ids_sort_by_time_and_do_not_repeat() -> None:
-    ids = [new_reservation_id(ms) for ms in range(1_700_000_000_000, 1_700_000_001_000)]
-
-    assert ids == sorted(ids)
-    assert len({new_reservation_id(0) for _ in range(1_000)}) == 1_000
-    assert int(ids[5][:12], 16) == 1_700_000_000_005
-    assert {(each[12], each[16] in "89ab", len(each)) for each in ids} == {("7", True, 32)}

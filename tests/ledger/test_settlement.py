@@ -242,21 +242,6 @@ def test_a_malformed_claim_or_settlement_is_refused_before_it_reaches_the_store(
         Settlement(fine, ((TEAM, ("key:a|b",)),), 0, 0, "UTC")
 
 
-async def test_what_is_remembered_of_a_settled_call_is_small(
-    ledger: Ledger, store: Redis, clock: FakeClock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Three calls a second of one team, for a quarter of an hour."""
-    asked = [claim(levels=["team"], id_ms=clock.millis - 333 * n) for n in range(2_700)]
-    await ledger.settle_many([settlement(each, cost=9) for each in asked])
-
-    done = [name async for name in store.scan_iter("th:*:done:*")]
-    taken = sum([await store.memory_usage(name) for name in done])
-
-    with capsys.disabled():
-        print(f"\n{len(asked)} settled calls are remembered in {taken / len(asked):.0f} bytes each")
-    assert taken < 60 * len(asked)
-
-
 async def test_a_slot_that_was_noted_stays_noted(ledger: Ledger) -> None:
     assert set(await ledger.note_slots([TEAM, ORG])) == {TEAM, ORG}
     assert set(await ledger.note_slots([ORG])) == {TEAM, ORG}

@@ -129,10 +129,10 @@ end
 
 local function want_claims(claims)
   for _, claim in ipairs(claims) do
-    claim.done = done_name(claim.id)
+    located(claim)
     for _, part in ipairs(claim.parts) do
       want(part.slot.holds, claim.id)
-      want(hash(part.slot.stem .. claim.done), claim.id)
+      want_ending(part.slot, claim)
     end
   end
   read_wanted()
@@ -338,7 +338,7 @@ end
 local function look(claim, part)
   if text(part.slot.holds, claim.id) then
     return nil, true
-  elseif text(hash(part.slot.stem .. claim.done), claim.id) then
+  elseif ending(part.slot, claim) then
     return { -1 }, false
   end
   return find_refusal(claim, part), false

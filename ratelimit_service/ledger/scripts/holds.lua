@@ -1,22 +1,6 @@
 -- Reservations, how they end, and what is charged when they do.
 
 local COUNTED_ONLY = "~"
-local DONE_KEPT_SECONDS = 4 * DAY_SECONDS
-local DONE_TOGETHER_MS = 30000
-
-local function id_millis(id)
-  return tonumber(string.sub(id, 1, 12), 16)
-end
-
--- Redis stores a hash of up to 128 fields compactly: half a minute of ids takes a third of what it
--- would in one hash of a day.
-local function done_name(id)
-  return "done:" .. whole(math.floor(id_millis(id) / DONE_TOGETHER_MS))
-end
-
-local function done(slot, id)
-  return hash(slot.stem .. done_name(id), DONE_KEPT_SECONDS)
-end
 
 -- Adds to what is settled. `at`: the hashes of a day, a week and a month.
 local function charge(at, scope, tokens, nano)
@@ -170,8 +154,9 @@ local function sum_up()
   write_notes()
 end
 
-local function expire_hold(slot, id)
-  local hold = read_hold(slot, id)
+-- `lost`: its id, and where its end is remembered.
+local function expire_hold(slot, lost)
+  local id, hold = lost.id, read_hold(slot, lost.id)
   if not hold then
     slot.ended[#slot.ended + 1] = id
     return
@@ -180,21 +165,24 @@ local function expire_hold(slot, id)
   local tokens, nano = charged and hold.tokens or 0, charged and hold.nano or 0
   end_hold(slot, id, hold, tokens, nano)
   note_usage(slot, hold.row, hold.day, { 1, 0, 0, 0, nano, 0 })
-  local record =
-    { "expired", whole(tokens), whole(nano), hold.day, hold.week, hold.month, hold.bucket }
-  put(done(slot, id), id, table.concat(record, "|"))
+  local record = { whole(tokens), whole(nano), hold.day, hold.week, hold.month, hold.bucket }
+  put(done(slot, lost), id, table.concat(record, "|"))
+  note_ending(slot, lost, EXPIRED)
 end
 
 -- Ends at most `most` reservations whose lease is over. Returns how many it ended.
 local function sweep(slot, now, most)
   local now_ms = whole(math.floor(now / 1000))
-  local lost = redis.call("ZRANGEBYSCORE", slot.leases, "-inf", now_ms, "LIMIT", 0, most)
-  for _, id in ipairs(lost) do
+  local ids = redis.call("ZRANGEBYSCORE", slot.leases, "-inf", now_ms, "LIMIT", 0, most)
+  local lost = {}
+  for place, id in ipairs(ids) do
+    lost[place] = located({ id = id })
     want(slot.holds, id)
+    want_ending(slot, lost[place])
   end
   read_wanted()
-  for _, id in ipairs(lost) do
-    expire_hold(slot, id)
+  for _, each in ipairs(lost) do
+    expire_hold(slot, each)
   end
-  return #lost
+  return #ids
 end

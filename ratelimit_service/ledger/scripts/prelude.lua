@@ -1,6 +1,6 @@
 -- What the ledger's scripts share. It is put in front of each of them when they are loaded, so
 -- that each stays one EVAL: Redis scripts cannot call one another. What only some of them use is
--- in holds.lua. A run costs Redis for its commands and for each closure that is made before the
+-- in files of their own. A run costs Redis for its commands and for each closure that is made before the
 -- first of them: so a run reads each hash once and writes it once, whatever it does in between.
 --
 -- KEYS, of every script: "held" of each slot that it touches, on a cluster one. The other keys of a
@@ -13,8 +13,9 @@
 --             one that holds `expected` instead of `nano`, "~" after one that holds nothing and
 --             counts when the call ends; row: see note_usage
 --   requests  Envoy's request id → id, while it is held
---   done      id → "settled", "withdrawn", or
---             "expired|tokens|nano|day|week|month|bucket" with what was charged
+--   done      group of 64 ids → a letter each, see endings.lua
+--             id of one whose lease ended → "tokens|nano|day|week|month|bucket": what was charged,
+--             for a correction
 --   day       <scope>|nano, <scope>|tokens: settled; <scope>|requests: admitted ("~": ended)
 --   week, month   <scope> → nano, settled
 --   usage     project|key|alias → "requests|input|output|cached|nano|errors"
@@ -34,8 +35,8 @@
 --   at 71.9                5 in use      second 10 still counts
 --   at 72.0                2 in use      r:10 is dropped, rs=2, head=11
 --
--- Numbers are doubles here: whole up to 2^53. They are written with "%.0f", as tostring() would
--- write 1e+15. A sum that is or becomes larger is left to HINCRBY, which is 64 bits wide. A sum of
+-- Numbers are doubles here: whole up to 2^53. They are written with "%d", as tostring() would write
+-- 1e+15, and "%.0f" costs five times as much. A sum that is or becomes larger is left to HINCRBY, which is 64 bits wide. A sum of
 -- 0 is not stored.
 
 local MICROS = 1000000
@@ -45,7 +46,7 @@ local DAY_SECONDS = 86400
 local EXACT = 2 ^ 53
 
 local function whole(number)
-  return string.format("%.0f", number)
+  return string.format("%d", number)
 end
 
 local MOST_ARGUMENTS = 4000 -- of one command: the stack of Lua has room for 8000
@@ -77,9 +78,9 @@ local function read(key, fields)
 end
 
 -- Sets fields of a hash, given with their values in between. With `kept` it lives that many seconds
--- after its youngest field began.
-local function set(key, fields, kept)
-  if #fields > 0 and send("HSET", key, fields) > 0 and kept then
+-- after its youngest field began, or after this if `anew`.
+local function set(key, fields, kept, anew)
+  if #fields > 0 and (send("HSET", key, fields) > 0 or anew) and kept then
     redis.call("EXPIRE", key, kept)
   end
 end
@@ -100,13 +101,14 @@ local function hash(key, kept)
   return found
 end
 
--- Says that the text of a field is going to be read.
+-- Says that the text of a field is going to be read. `wanted` is a list, and a set beside it: calls
+-- of one run often want the same.
 local function want(found, field)
   local wanted = found.wanted
-  if wanted then
-    wanted[#wanted + 1] = field
-  else
-    found.wanted = { field }
+  if not wanted then
+    found.wanted = { field, [field] = true }
+  elseif not wanted[field] then
+    wanted[#wanted + 1], wanted[field] = field, true
   end
 end
 
@@ -208,7 +210,7 @@ local function write_hash(found)
   if #gone > 0 then
     send("HDEL", found.key, gone)
   end
-  set(found.key, fields, found.kept)
+  set(found.key, fields, found.kept, found.anew)
 end
 
 local slots, slots_in_order = {}, {}
@@ -228,8 +230,8 @@ local function open_slot(key)
   slots_in_order[#slots_in_order + 1] = slot
   -- While a cluster moves this slot, some of its keys are on this node and some are not. Reading one
   -- that is not fails; here no script has written anything yet. This one is never anywhere. What has
-  -- no hash tag is one key, and moves as one.
-  if string.find(key, "{", 1, true) then
+  -- no hash tag is one key, and moves as one; and a run of several slots is on no cluster.
+  if #KEYS == 1 and string.find(key, "{", 1, true) then
     redis.call("EXISTS", stem .. "moving")
   end
   return slot
@@ -291,8 +293,9 @@ end
 -- When this slot was first used, epoch ms; `now_ms` if that is now.
 local function birth(slot, now_ms)
   if not slot.birth then
-    slot.birth = tonumber(text(slot.born, "ms") or now_ms)
-    if slot.birth == now_ms then
+    local born = text(slot.born, "ms")
+    slot.birth = born and tonumber(born) or now_ms
+    if not born then
       put(slot.born, "ms", whole(now_ms))
     end
   end

@@ -17,6 +17,7 @@
 --   "too_old"    nothing is known of it, and a settlement of that day may have been forgotten
 
 local UNKNOWN_CHARGED_MS = 3 * 86400000 -- a day less than "done" is kept, for clocks that differ
+local LATE_MS = 3600000 -- what is settled so late begins its four days anew: its half minute is old
 local FIRST_SETTLEMENT = 2
 
 local TOOK =
@@ -55,7 +56,7 @@ local function remember(took, part, day, requests, cost)
   note_usage(part.slot, part.row, day, {
     requests, took.input, took.output, took.cached, cost, took.errors,
   })
-  put(done(part.slot, took.id), took.id, "settled")
+  note_ending(part.slot, took, SETTLED)
 end
 
 local function settle_held(took, part, hold)
@@ -66,9 +67,11 @@ end
 
 local late = {} -- what is counted when all holds have ended
 
-local function correct(took, part, record)
+local function correct(took, part)
+  local remembered = done(part.slot, took)
   local charged_tokens, charged_nano, day, week, month, bucket =
-    string.match(record, "^expired|(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|(%d+)$")
+    string.match(text(remembered, took.id), "^(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|(%d+)$")
+  put(remembered, took.id, false)
   local tokens, nano = took.tokens - tonumber(charged_tokens), took.nano - tonumber(charged_nano)
   for scope in each_scope(part.scopes) do
     want(window(part.slot, scope), "r:" .. bucket)
@@ -85,9 +88,11 @@ end
 
 local function charge_unknown(took, part)
   local now_ms = math.floor(clock(ARGV[1]) / 1000)
-  if now_ms - id_millis(took.id) > UNKNOWN_CHARGED_MS then
+  local age = now_ms - id_millis(took.id)
+  if age > UNKNOWN_CHARGED_MS then
     return "too_old"
   end
+  done(part.slot, took).anew = age > LATE_MS
   birth(part.slot, now_ms)
   local at, outcome = periods(part.slot, took.day, took.week, took.month), "counted"
   for scope, mark in each_scope(part.scopes) do
@@ -104,17 +109,19 @@ local function settle(took, part)
   if hold then
     return settle_held(took, part, hold)
   end
-  local record = text(done(part.slot, took.id), took.id)
-  if not record or record == "withdrawn" then
-    return charge_unknown(took, part)
+  local before = ending(part.slot, took)
+  if before == SETTLED then
+    return "duplicate"
   end
-  return record == "settled" and "duplicate" or correct(took, part, record)
+  return before == EXPIRED and correct(took, part) or charge_unknown(took, part)
 end
 
 local settlements = read_settlements()
 for _, took in ipairs(settlements) do
+  located(took)
   for _, part in ipairs(took.parts) do
     want(part.slot.holds, took.id)
+    want_ending(part.slot, took)
   end
 end
 read_wanted()

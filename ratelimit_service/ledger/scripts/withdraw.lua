@@ -13,8 +13,9 @@ if id == "" then
 end
 local hold = id and read_hold(slot, id)
 if not hold then
-  if id and ARGV[3] == "1" and not text(done(slot, id), id) then
-    put(done(slot, id), id, "withdrawn")
+  local given_back = id and located({ id = id })
+  if id and ARGV[3] == "1" and not ending(slot, given_back) then
+    note_ending(slot, given_back, WITHDRAWN)
     write()
   end
   return 0
