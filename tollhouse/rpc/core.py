@@ -27,7 +27,8 @@ def configure() -> None:
         raise RuntimeError("grpc is imported already, and has read its settings")
     said = os.environ.get(_EXPERIMENTS)
     os.environ[_EXPERIMENTS] = f"{said},{_WITHOUT_EVENT_ENGINE}" if said else _WITHOUT_EVENT_ENGINE
-    os.environ[_STRATEGY] = "epoll1"
+    if sys.platform == "linux":
+        os.environ[_STRATEGY] = "epoll1"
 
 
 def open_sockets() -> set[int]:
@@ -35,19 +36,16 @@ def open_sockets() -> set[int]:
     return {descriptor for descriptor, what in _open_files() if what.startswith("socket:")}
 
 
-def epoll_of(sockets: set[int]) -> int:
-    """The epoll instance that waits for one of `sockets`. Raises RuntimeError if none does."""
+def epoll_of(sockets: set[int]) -> int | None:
+    """The epoll instance that waits for one of `sockets`; None where the system does not tell."""
     for descriptor, what in _open_files():
         if what == "anon_inode:[eventpoll]" and sockets & set(_watched(descriptor)):
             return descriptor
-    raise RuntimeError(
-        f"grpc's core does not wait in an epoll instance: was it imported before "
-        f"{_EXPERIMENTS} and {_STRATEGY} were set?"
-    )
+    return None
 
 
 def _open_files() -> Iterator[tuple[int, str]]:
-    for link in _OPEN_FILES.iterdir():
+    for link in _OPEN_FILES.glob("*"):
         try:
             yield int(link.name), str(link.readlink())
         except FileNotFoundError:  # that of the listing itself

@@ -10,6 +10,7 @@ server (`grpc._server`); what they mean is told in grpc/grpc.h.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ from tollhouse.rpc.calls import (
     unary_async,
 )
 
+log = logging.getLogger("tollhouse.rpc")
+
 # So many things that are complete, and the loop's other work has its turn.
 _AT_ONCE = 64
 # The core handles one event of its epoll instance each time it is asked, and has fetched several at
@@ -38,6 +41,8 @@ _NOTHING_IN_A_ROW = 3
 # What another thread of the core completes makes no descriptor readable: the first call behind a
 # handshake, now and then, and what a timer ends.
 _LOOKED_AT_EVERY_SECONDS = 0.02
+# Where the system does not tell which descriptor it is, nothing does (gVisor, macOS).
+_POLLED_EVERY_SECONDS = 0.001
 _PAST = 0.0  # a deadline: asks, and does not wait
 
 
@@ -78,12 +83,16 @@ class Server:
         self._sockets |= core.open_sockets() - before
 
     def start(self) -> None:
-        """Serve, in the running event loop. Raises RuntimeError where `core.configure` was not
-        called before grpc was imported."""
+        """Serve, in the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._server.start()
         self._epoll = core.epoll_of(self._sockets)
-        self._loop.add_reader(self._epoll, self._drain)
+        self._look_seconds = _LOOKED_AT_EVERY_SECONDS
+        if self._epoll is None:
+            log.warning("it cannot be seen where gRPC's core waits: calls take a millisecond more")
+            self._look_seconds = _POLLED_EVERY_SECONDS
+        else:
+            self._loop.add_reader(self._epoll, self._drain)
         self._server.request_call(self._queue, self._queue, self._begin)
         self._look()
 
@@ -98,7 +107,8 @@ class Server:
             await ended
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._timer.cancel()
-        self._loop.remove_reader(self._epoll)
+        if self._epoll is not None:
+            self._loop.remove_reader(self._epoll)
         self._server.destroy()
 
     def _begin(self, event: Any) -> None:
@@ -132,5 +142,5 @@ class Server:
         self._loop.call_soon(self._drain)
 
     def _look(self) -> None:
-        self._timer = self._loop.call_later(_LOOKED_AT_EVERY_SECONDS, self._look)
+        self._timer = self._loop.call_later(self._look_seconds, self._look)
         self._drain()

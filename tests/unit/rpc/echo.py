@@ -40,7 +40,7 @@ async def run(address: str, files: list[Path]) -> None:
     echo.start()
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    server._LOOKED_AT_EVERY_SECONDS = 0.02
+    echo._look_seconds = 0.02
     echo._look()
     await echo.stop(0)
 

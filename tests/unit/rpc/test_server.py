@@ -19,6 +19,7 @@ import trustme
 from tests.support.certificates import Files, issue
 from tests.unit.rpc.echo import ECHO, LATER, TAKEN
 from tests.unit.serving.hosting import free_port
+from tollhouse.rpc import core
 from tollhouse.rpc.calls import CallFailed
 from tollhouse.rpc.server import Server
 
@@ -337,6 +338,17 @@ async def test_no_call_waits_for_another_one_to_be_seen(
         assert await log == b""
         for channel in channels:
             await channel.close()
+
+
+async def test_where_the_descriptor_cannot_be_found_calls_are_answered_all_the_same(
+    socket: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(core, "_OPEN_FILES", socket.parent / "no-proc")
+    async with serving(socket, lambda server: server.unary(PATH, lambda it: it)) as channel:
+        await asked(channel, PATH, 50)
+    assert [each.getMessage() for each in caplog.records] == [
+        "it cannot be seen where gRPC's core waits: calls take a millisecond more"
+    ]
 
 
 async def test_over_tls_no_call_waits_either(tmp_path: Path) -> None:
