@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 _DAY_MS = 86_400_000
 _UNKNOWN_CHARGED_MS = 3 * _DAY_MS  # as in scripts/settle.lua
-# Settlements are remembered for four days (scripts/prelude.lua); half a day is left for a long run.
+# Settlements are remembered for four days, or an hour less (scripts/endings.lua, LATE_MS in
+# settle.lua); half a day is left for that and for a long run.
 _REMEMBERED_MS = 4 * _DAY_MS - _DAY_MS // 2
 
 

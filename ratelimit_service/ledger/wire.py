@@ -300,10 +300,9 @@ def _days_argument(days: tuple[Day, ...]) -> str:
 
 @lru_cache(maxsize=16_384)
 def _scope_argument(claimed: ScopeClaim) -> str:
-    limits = [limit_of(claimed.limits, name) for name in _LIMITS_IN_ORDER]
-    soft = "1" if _soft(claimed) else ""
-    figures = ("" if limit is None else str(limit) for limit in limits)
-    return "|".join((claimed.scope, *figures, soft))
+    limits = enumerate((limit_of(claimed.limits, name) for name in _LIMITS_IN_ORDER), 1)
+    figures = [f"{number}={limit}" for number, limit in limits if limit is not None]
+    return "|".join((f"{claimed.scope}{'*' if _soft(claimed) else ''}", *figures))
 
 
 @lru_cache(maxsize=16_384)

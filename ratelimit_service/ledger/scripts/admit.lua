@@ -8,9 +8,8 @@
 --           expected, for soft budgets|lease, ms|charge or release"; and for each slot
 --           "key row names scope scope…": the slot's key in KEYS; the row of the history or "-", see
 --           holds.lua; the scopes as a hold names them, see prelude.lua; and of each in which
---           something is reserved "scope|requests_per_minute|tokens_per_minute|requests_per_day|
---           tokens_per_day|max_parallel_requests|daily|weekly|monthly nano-dollars|soft", with
---           nothing where there is no limit; soft: 1 or nothing
+--           something is reserved "scope|NO=limit|NO=limit…", with "*" after the scope if its budget
+--           is soft; NO: see LIMITS; budgets in nano-dollars
 -- Returns for each claim { "day|week|month", answer of each slot… }. An answer is
 --   { when the slot was first used (epoch ms), figures }   the claim is held there
 --   { 0, figures, refusal }   a limit of this slot stands in the way
@@ -32,21 +31,22 @@ local SWEPT_AT_ONCE = 16 -- what is lost is ended by those who come after, a lit
 local RESERVED_RETRY_MS = 1000 -- when others will end is not known
 local FIRST_CLAIM = 3
 
--- In the order in which they stand in a scope. `kind`: the kinds are told in this order. `used`,
--- `held`: fields of a scope; `need`: a field of a claim; `bucket`, `now`: for limits of the minute, what
--- its buckets begin with, and what is in that of this second.
+-- By the number that a claim gives them. `kind`: the kinds are told in this order. `used`, `held`:
+-- fields of a scope; `need`: a field of a claim, without it the amount that the scope reserves;
+-- `bucket`, `now`: for limits of the minute, what its buckets begin with, and what is in that of this
+-- second.
 local LIMITS = {
-  { name = "requests_per_minute", kind = 1, used = "requests", need = "one", bucket = "r:",
+  ["1"] = { name = "requests_per_minute", kind = 1, used = "requests", need = "one", bucket = "r:",
     now = "requests_now" },
-  { name = "tokens_per_minute", kind = 2, used = "tokens", need = "tokens", bucket = "t:",
+  ["2"] = { name = "tokens_per_minute", kind = 2, used = "tokens", need = "tokens", bucket = "t:",
     now = "tokens_now" },
-  { name = "requests_per_day", kind = 1, used = "day_requests", need = "one", ends = "day_ends" },
-  { name = "tokens_per_day", kind = 2, used = "day_tokens", held = "held_tokens", need = "tokens",
-    ends = "day_ends" },
-  { name = "max_parallel_requests", kind = 3, held = "calls", need = "one" },
-  { name = "daily_spend_usd", kind = 4, used = "day", held = "held", ends = "day_ends" },
-  { name = "weekly_spend_usd", kind = 4, used = "week", held = "held", ends = "week_ends" },
-  { name = "monthly_spend_usd", kind = 4, used = "month", held = "held", ends = "month_ends" },
+  ["3"] = { name = "requests_per_day", kind = 1, used = "day_requests", need = "one", ends = "day_ends" },
+  ["4"] = { name = "tokens_per_day", kind = 2, used = "day_tokens", held = "held_tokens",
+    need = "tokens", ends = "day_ends" },
+  ["5"] = { name = "max_parallel_requests", kind = 3, held = "calls", need = "one" },
+  ["6"] = { name = "daily_spend_usd", kind = 4, used = "day", held = "held", ends = "day_ends" },
+  ["7"] = { name = "weekly_spend_usd", kind = 4, used = "week", held = "held", ends = "week_ends" },
+  ["8"] = { name = "monthly_spend_usd", kind = 4, used = "month", held = "held", ends = "month_ends" },
 }
 
 local now = clock(ARGV[1])
@@ -69,28 +69,34 @@ local function open_scope(slot, name)
   end
   local scope = scopes[name]
   if not scope then
-    scope = { name = name, window = slot.stem .. "win:" .. name, admitted = 0, admitted_tokens = 0,
-      reserved = 0 }
+    -- All that it will have, though most is read later: a table that grows is made anew.
+    scope = {
+      name = name, window = slot.stem .. "win:" .. name, nano_field = name .. "|nano",
+      tokens_field = name .. "|tokens", calls_field = name .. "|calls",
+      day_field = name .. "|requests",
+      admitted = 0, admitted_tokens = 0, reserved = 0,
+      held = 0, held_tokens = 0, calls = 0,
+      day = 0, day_tokens = 0, day_requests = 0, week = 0, month = 0,
+      head = 0, last = 0, requests = 0, tokens = 0, requests_now = 0, tokens_now = 0, fresh = false,
+    }
     scopes[name] = scope
     scopes[#scopes + 1] = scope
   end
   return scope
 end
 
-local SCOPE = "^([^|]*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(%d*)|(1?)$"
-
--- A scope of a claim, with its limits. `nano`: which of the amounts is reserved in it.
+-- A scope of a claim. `limits`: each, and after it what it allows. `nano`: which of the amounts is
+-- reserved in it.
 local function read_scope(slot, packed)
-  local values = { string.match(packed, SCOPE) }
-  local nano = values[10] == "1" and "expected" or "nano"
-  local limits = {}
-  for place = 2, 9 do
-    if values[place] ~= "" then
-      local limit = LIMITS[place - 1]
-      limits[#limits + 1] = { most = tonumber(values[place]), of = limit, need = limit.need or nano }
-    end
+  local name, soft, packed_limits = string.match(packed, "^([^|*]+)(%*?)(.*)$")
+  local limits, count = {}, 0
+  for number, most in string.gmatch(packed_limits, "(%d)=(%d+)") do
+    limits[count + 1], limits[count + 2] = LIMITS[number], tonumber(most)
+    count = count + 2
   end
-  return { scope = open_scope(slot, values[1]), limits = limits, nano = nano }
+  return {
+    scope = open_scope(slot, name), limits = limits, nano = soft == "*" and "expected" or "nano",
+  }
 end
 
 local parsed = {}
@@ -121,7 +127,7 @@ local function read_claim(packed)
   local claim = {
     id = id, request = request, one = 1, tokens = tonumber(tokens), nano = tonumber(nano),
     expected = tonumber(expected), lease_ends = whole(now_ms + tonumber(lease_ms)),
-    hold = table.concat({ stamp, tokens, nano, expected, labels, on_lost, request, "" }, "|"),
+    hold = table.concat({ stamp, tokens, nano, expected, labels, on_lost, request }, "|"),
     parts = parts_of(lines),
   }
   return claim
@@ -192,9 +198,9 @@ end
 local function read_window(scope)
   local values =
     redis.call("HMGET", scope.window, "head", "last", "rs", "ts", requests_field, tokens_field)
-  scope.head, scope.last = tonumber(values[1] or second), tonumber(values[2] or second)
-  scope.requests, scope.tokens = tonumber(values[3] or 0), tonumber(values[4] or 0)
-  scope.requests_now, scope.tokens_now = tonumber(values[5] or 0), tonumber(values[6] or 0)
+  scope.head, scope.last = (values[1] or second) + 0, (values[2] or second) + 0
+  scope.requests, scope.tokens = (values[3] or 0) + 0, (values[4] or 0) + 0
+  scope.requests_now, scope.tokens_now = (values[5] or 0) + 0, (values[6] or 0) + 0
   scope.fresh = values[2] == stamp -- its times and its expiry were set in this second
   local newest_gone = second - WINDOW_SECONDS
   if scope.last <= newest_gone then
@@ -206,18 +212,17 @@ local function read_window(scope)
   end
 end
 
--- Reads the counters of all scopes of a slot, three of each from `held` and the day.
+-- Reads the counters of all scopes of a slot, three of each from `held` and the day. What is added
+-- to is a number: tonumber() is a call more.
 local function read_counters(slot)
   local held, day, names = {}, {}, {}
   for place, scope in ipairs(slot.scopes) do
-    local name, at_held = scope.name, 3 * place - 2
-    scope.nano_field, scope.tokens_field = name .. "|nano", name .. "|tokens"
-    scope.calls_field, scope.day_field = name .. "|calls", name .. "|requests"
+    local at_held = 3 * place - 2
     held[at_held], held[at_held + 1], held[at_held + 2] =
       scope.nano_field, scope.tokens_field, scope.calls_field
     day[at_held], day[at_held + 1], day[at_held + 2] =
       scope.nano_field, scope.tokens_field, scope.day_field
-    names[place] = name
+    names[place] = scope.name
   end
   slot.day = slot.stem .. "day:" .. at.day
   held, day = read(slot.held.key, held), read(slot.day, day)
@@ -225,20 +230,19 @@ local function read_counters(slot)
   local month = read(slot.stem .. "month:" .. at.month, names)
   for place, scope in ipairs(slot.scopes) do
     local first = 3 * place - 2
-    scope.held, scope.held_tokens = tonumber(held[first] or 0), tonumber(held[first + 1] or 0)
-    scope.calls, scope.day = tonumber(held[first + 2] or 0), tonumber(day[first] or 0)
-    scope.day_tokens = tonumber(day[first + 1] or 0)
-    scope.day_requests = tonumber(day[first + 2] or 0)
-    scope.week, scope.month = tonumber(week[place] or 0), tonumber(month[place] or 0)
+    scope.held, scope.held_tokens = (held[first] or 0) + 0, (held[first + 1] or 0) + 0
+    scope.calls, scope.day = (held[first + 2] or 0) + 0, (day[first] or 0) + 0
+    scope.day_tokens, scope.day_requests = (day[first + 1] or 0) + 0, (day[first + 2] or 0) + 0
+    scope.week, scope.month = (week[place] or 0) + 0, (month[place] or 0) + 0
     read_window(scope)
   end
 end
 
--- When `need` more will fit: the oldest buckets leave first.
-local function wait_ms(limited, limit, used, need)
-  local scope, excess, prefix = limited.scope, used + need - limit.most, limit.of.bucket
+-- When so much more than fits has left: the oldest buckets leave first.
+local function wait_ms(scope, limit, excess)
+  local prefix = limit.bucket
   for bucket = scope.head, scope.last do
-    local here = bucket == second and scope[limit.of.now]
+    local here = bucket == second and scope[limit.now]
     excess = excess - (here or tonumber(redis.call("HGET", scope.window, prefix .. whole(bucket)) or 0))
     if excess <= 0 then
       return ms_until_gone(bucket)
@@ -248,20 +252,20 @@ local function wait_ms(limited, limit, used, need)
 end
 
 -- A limit that stands in the way. A wait is for when more than what running calls hold does.
-local function refusal_by(limited, limit, index, used, held, need)
-  local ends = at[limit.of.ends] or 0
-  local never, held_only = need > limit.most, used + need <= limit.most
+local function refusal_by(scope, index, limit, most, used, held, need)
+  local ends = at[limit.ends] or 0
+  local never, held_only = need > most, used + need <= most
   local ms = RESERVED_RETRY_MS
   if never then
     ms = 0
   elseif not held_only then
-    ms = limit.of.bucket and wait_ms(limited, limit, used, need)
+    ms = limit.bucket and wait_ms(scope, limit, used + need - most)
       or math.ceil((ends * MICROS - now) / 1000)
   end
   return {
-    kind = limit.of.kind, never = never, ms = ms,
+    kind = limit.kind, never = never, ms = ms,
     told = {
-      limit.of.name, index - 1, limit.most, used, held, ms, ends, never and 1 or 0,
+      limit.name, index - 1, most, used, held, ms, ends, never and 1 or 0,
       held_only and 1 or 0,
     },
   }
@@ -281,12 +285,13 @@ end
 local function find_refusal(claim, part)
   local worst
   for index, limited in ipairs(part.scopes) do
-    local scope = limited.scope
-    for _, limit in ipairs(limited.limits) do
-      local used, held = scope[limit.of.used] or 0, scope[limit.of.held] or 0
-      local need = claim[limit.need]
-      if used + held + need > limit.most then
-        worst = worse(worst, refusal_by(limited, limit, index, used, held, need))
+    local scope, limits = limited.scope, limited.limits
+    for place = 1, #limits, 2 do
+      local limit, most = limits[place], limits[place + 1]
+      local used, held = scope[limit.used] or 0, scope[limit.held] or 0
+      local need = claim[limit.need or limited.nano]
+      if used + held + need > most then
+        worst = worse(worst, refusal_by(scope, index, limit, most, used, held, need))
       end
     end
   end
@@ -308,7 +313,7 @@ local function reserve(claim, part)
   for _, limited in ipairs(part.scopes) do
     reserve_in(limited, claim)
   end
-  put(slot.holds, id, claim.hold .. part.names .. "|" .. part.row)
+  put(slot.holds, id, part.names .. " " .. part.row .. " " .. claim.hold)
   leased[#leased + 1] = claim.lease_ends
   leased[#leased + 1] = id
   if claim.request ~= "" then

@@ -44,9 +44,14 @@ local function letters_in(stored)
   return stored or ""
 end
 
--- Says that an ending is going to be read, or written: the letters beside it are kept.
+-- Says that an ending is going to be read, or written: the letters beside it are kept. Most calls
+-- of a run have the group of the one before.
 local function want_ending(slot, of)
-  want(done(slot, of), of.group)
+  local found = done(slot, of)
+  if found.last ~= of.group then
+    found.last = of.group
+    want(found, of.group)
+  end
 end
 
 -- The letter of how it ended here, or nil.

@@ -22,6 +22,17 @@ local function count_request(at, scope, amount)
   add(at.day, scope .. "|requests", amount)
 end
 
+-- Says that tokens of a bucket are going to be corrected.
+local function want_tokens(found, bucket)
+  local wanted = found.wanted
+  if wanted then
+    want(found, "r:" .. bucket)
+    want(found, "t:" .. bucket)
+  else
+    found.wanted = { "ts", "r:" .. bucket, "t:" .. bucket }
+  end
+end
+
 -- Changes the tokens of a bucket that is still kept; one that has left the window stays gone.
 local function correct_tokens(found, bucket, amount)
   if amount ~= 0 and text(found, "r:" .. bucket) then
@@ -68,20 +79,36 @@ local function write_notes()
   end
 end
 
-local HOLD = "^(%d+)|(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(.*)$"
+local CLAIMED = "^(%d+)|(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(.*)$"
 
+local claimed = {}
+
+-- What was claimed, which is the same in each of its slots.
+local function read_claimed(packed)
+  local found = claimed[packed]
+  if not found then
+    local bucket, tokens, nano, expected, day, week, month, on_lost, request =
+      string.match(packed, CLAIMED)
+    found = {
+      bucket = bucket, tokens = tonumber(tokens), nano = tonumber(nano),
+      expected = tonumber(expected), day = day, week = week, month = month, on_lost = on_lost,
+      request = request,
+    }
+    claimed[packed] = found
+  end
+  return found
+end
+
+-- A hold: what was claimed, and in this slot its scopes and its row; or nil.
 local function read_hold(slot, id)
   local packed = text(slot.holds, id)
   if not packed then
     return nil
   end
-  local bucket, tokens, nano, expected, day, week, month, on_lost, request, scopes, row =
-    string.match(packed, HOLD)
-  return {
-    bucket = bucket, tokens = tonumber(tokens), nano = tonumber(nano), expected = tonumber(expected),
-    day = day, week = week, month = month, on_lost = on_lost, request = request, scopes = scopes,
-    row = row,
-  }
+  local first = string.find(packed, " ", 1, true)
+  local second = string.find(packed, " ", first + 1, true)
+  return read_claimed(string.sub(packed, second + 1)), string.sub(packed, 1, first - 1),
+    string.sub(packed, first + 1, second - 1)
 end
 
 -- Each scope of a hold, and its mark: see the stored forms.
@@ -92,12 +119,12 @@ end
 -- What ends in this run, summed up for holds of the same scopes and the same second.
 local ends, ends_in_order = {}, {}
 
-local function sum_of(slot, hold)
-  local name = slot.stem .. hold.bucket .. hold.day .. hold.scopes
+local function sum_of(slot, hold, scopes)
+  local name = slot.stem .. hold.bucket .. hold.day .. scopes
   local sum = ends[name]
   if not sum then
     sum = {
-      slot = slot, bucket = hold.bucket, scopes = hold.scopes,
+      slot = slot, bucket = hold.bucket, scopes = scopes,
       at = periods(slot, hold.day, hold.week, hold.month),
       calls = 0, tokens = 0, nano = 0, held_tokens = 0, held_nano = 0, held_expected = 0,
     }
@@ -109,8 +136,8 @@ end
 
 -- Ends a hold: its reservation is replaced, in every scope, by `tokens` and `nano`. They go to the
 -- day, week and month of the admission, whose budgets had room for them.
-local function end_hold(slot, id, hold, tokens, nano)
-  local sum = sum_of(slot, hold)
+local function end_hold(slot, id, hold, scopes, tokens, nano)
+  local sum = sum_of(slot, hold, scopes)
   sum.calls, sum.tokens, sum.nano = sum.calls + 1, sum.tokens + tokens, sum.nano + nano
   sum.held_tokens, sum.held_nano = sum.held_tokens + hold.tokens, sum.held_nano + hold.nano
   sum.held_expected = sum.held_expected + hold.expected
@@ -140,7 +167,7 @@ local function sum_up()
     if sum.tokens ~= sum.held_tokens then
       for scope, mark in each_scope(sum.scopes) do
         if mark ~= COUNTED_ONLY then
-          want(window(sum.slot, scope), "r:" .. sum.bucket)
+          want_tokens(window(sum.slot, scope), sum.bucket)
         end
       end
     end
@@ -156,15 +183,16 @@ end
 
 -- `lost`: its id, and where its end is remembered.
 local function expire_hold(slot, lost)
-  local id, hold = lost.id, read_hold(slot, lost.id)
+  local id = lost.id
+  local hold, scopes, row = read_hold(slot, id)
   if not hold then
     slot.ended[#slot.ended + 1] = id
     return
   end
   local charged = hold.on_lost == "charge"
   local tokens, nano = charged and hold.tokens or 0, charged and hold.nano or 0
-  end_hold(slot, id, hold, tokens, nano)
-  note_usage(slot, hold.row, hold.day, { 1, 0, 0, 0, nano, 0 })
+  end_hold(slot, id, hold, scopes, tokens, nano)
+  note_usage(slot, row, hold.day, { 1, 0, 0, 0, nano, 0 })
   local record = { whole(tokens), whole(nano), hold.day, hold.week, hold.month, hold.bucket }
   put(done(slot, lost), id, table.concat(record, "|"))
   note_ending(slot, lost, EXPIRED)
@@ -174,6 +202,9 @@ end
 local function sweep(slot, now, most)
   local now_ms = whole(math.floor(now / 1000))
   local ids = redis.call("ZRANGEBYSCORE", slot.leases, "-inf", now_ms, "LIMIT", 0, most)
+  if #ids == 0 then
+    return 0
+  end
   local lost = {}
   for place, id in ipairs(ids) do
     lost[place] = located({ id = id })

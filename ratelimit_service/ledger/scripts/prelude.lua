@@ -8,10 +8,10 @@
 --
 -- Stored forms:
 --   held      <scope>|nano, <scope>|tokens, <scope>|calls   what running calls hold, summed
---   holds     id → "bucket|tokens|nano|expected|day|week|month|on_lost|request|scopes|row"
---             bucket: epoch second; request: Envoy's request id; scopes: comma between, "*" after
---             one that holds `expected` instead of `nano`, "~" after one that holds nothing and
---             counts when the call ends; row: see note_usage
+--   holds     id → "scopes row bucket|tokens|nano|expected|day|week|month|on_lost|request"
+--             scopes: comma between, "*" after one that holds `expected` instead of `nano`, "~"
+--             after one that holds nothing and counts when the call ends; row: see note_usage;
+--             from the bucket on the same in every slot: epoch second; request: Envoy's request id
 --   requests  Envoy's request id → id, while it is held
 --   done      group of 64 ids → a letter each, see endings.lua
 --             id of one whose lease ended → "tokens|nano|day|week|month|bucket": what was charged,
@@ -45,8 +45,10 @@ local WINDOW_KEPT_SECONDS = 120 -- an idle window is forgotten; anything above 6
 local DAY_SECONDS = 86400
 local EXACT = 2 ^ 53
 
+local format = string.format
+
 local function whole(number)
-  return string.format("%d", number)
+  return format("%d", number)
 end
 
 local MOST_ARGUMENTS = 4000 -- of one command: the stack of Lua has room for 8000
@@ -101,25 +103,26 @@ local function hash(key, kept)
   return found
 end
 
--- Says that the text of a field is going to be read. `wanted` is a list, and a set beside it: calls
--- of one run often want the same.
+-- Says that the text of a field is going to be read.
 local function want(found, field)
   local wanted = found.wanted
-  if not wanted then
-    found.wanted = { field, [field] = true }
-  elseif not wanted[field] then
-    wanted[#wanted + 1], wanted[field] = field, true
+  if wanted then
+    wanted[#wanted + 1] = field
+  else
+    found.wanted = { field }
   end
 end
 
--- Reads what is wanted, with one command a hash.
+-- Reads what is wanted, with one command a hash. Here and where all is written, loops count: ipairs()
+-- is a call each time.
 local function read_wanted()
-  for _, found in ipairs(in_order) do
+  for at = 1, #in_order do
+    local found = in_order[at]
     local wanted = found.wanted
     if wanted then
-      local values = found.values or {}
-      for place, value in ipairs(read(found.key, wanted)) do
-        values[wanted[place]] = value
+      local values, texts = found.values or {}, read(found.key, wanted)
+      for place = 1, #wanted do
+        values[wanted[place]] = texts[place]
       end
       found.values, found.wanted = values, nil
     end
@@ -164,24 +167,41 @@ local function number(found, field)
   return stored + (found.added and found.added[field] or 0)
 end
 
+-- The texts of fields that have all been read before, or nil.
+local function known(values, fields)
+  local texts = {}
+  for place = 1, #fields do
+    local value = values[fields[place]]
+    if value == nil then
+      return nil
+    end
+    texts[place] = value
+  end
+  return texts
+end
+
 -- Reads the numbers that change.
 local function read_sums(found)
-  local fields = {}
+  local fields, count = {}, 0
   for field in pairs(found.added) do
-    fields[#fields + 1] = field
+    count = count + 1
+    fields[count] = field
   end
-  found.fields, found.sums = fields, read(found.key, fields)
+  found.fields = fields
+  found.sums = found.values and known(found.values, fields) or read(found.key, fields)
 end
 
 local function write_sums(found, fields, gone)
-  for place, field in ipairs(found.fields) do
-    local stored, amount = tonumber(found.sums[place] or 0), found.added[field]
+  local changed, added, sums, count = found.fields, found.added, found.sums, 0
+  for place = 1, #changed do
+    local field = changed[place]
+    local stored, amount = (sums[place] or 0) + 0, added[field]
     local sum = stored + amount
     if sum == 0 then
       gone[#gone + 1] = stored ~= 0 and field or nil
     elseif sum < EXACT and stored < EXACT then
-      fields[#fields + 1] = field
-      fields[#fields + 1] = whole(sum)
+      fields[count + 1], fields[count + 2] = field, format("%d", sum)
+      count = count + 2
     else
       redis.call("HINCRBY", found.key, field, whole(amount))
     end
@@ -224,7 +244,7 @@ local function open_slot(key)
   local stem = string.sub(key, 1, -5) -- without "held"
   slot = {
     stem = stem, held = hash(key), holds = hash(stem .. "holds"), requests = hash(stem .. "requests"),
-    born = hash(stem .. "born"), leases = stem .. "leases", leased = {}, ended = {},
+    leases = stem .. "leases", leased = {}, ended = {},
   }
   slots[key] = slot
   slots_in_order[#slots_in_order + 1] = slot
@@ -239,14 +259,14 @@ end
 
 -- Writes all that has changed. Nothing is written before, and nothing is read after.
 local function write()
-  for _, found in ipairs(in_order) do
-    if found.added then
-      read_sums(found)
+  for at = 1, #in_order do
+    if in_order[at].added then
+      read_sums(in_order[at])
     end
   end
-  for _, found in ipairs(in_order) do
-    if found.added or found.put then
-      write_hash(found)
+  for at = 1, #in_order do
+    if in_order[at].added or in_order[at].put then
+      write_hash(in_order[at])
     end
   end
   for _, slot in ipairs(slots_in_order) do
@@ -262,7 +282,7 @@ end
 -- Forgets what was read, after it was written.
 local function start_anew()
   for _, found in ipairs(in_order) do
-    found.values, found.wanted, found.added, found.put = nil, nil, nil, nil
+    found.values, found.wanted, found.added, found.put, found.last = nil, nil, nil, nil, nil
   end
   for _, slot in ipairs(slots_in_order) do
     slot.leased, slot.ended = {}, {}
@@ -293,10 +313,11 @@ end
 -- When this slot was first used, epoch ms; `now_ms` if that is now.
 local function birth(slot, now_ms)
   if not slot.birth then
-    local born = text(slot.born, "ms")
+    local found = hash(slot.stem .. "born")
+    local born = text(found, "ms")
     slot.birth = born and tonumber(born) or now_ms
     if not born then
-      put(slot.born, "ms", whole(now_ms))
+      put(found, "ms", whole(now_ms))
     end
   end
   return slot.birth

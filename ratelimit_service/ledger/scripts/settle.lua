@@ -47,6 +47,7 @@ local function read_settlements()
       id = id, tokens = tonumber(tokens), nano = tonumber(nano), input = tonumber(input),
       output = tonumber(output), cached = tonumber(cached), errors = tonumber(errors),
       day = day, week = week, month = month, parts = parts_of(lines),
+      done = false, group = false, place = false, -- room for `located`
     }
   end
   return settlements
@@ -59,8 +60,8 @@ local function remember(took, part, day, requests, cost)
   note_ending(part.slot, took, SETTLED)
 end
 
-local function settle_held(took, part, hold)
-  end_hold(part.slot, took.id, hold, took.tokens, took.nano)
+local function settle_held(took, part, hold, scopes)
+  end_hold(part.slot, took.id, hold, scopes, took.tokens, took.nano)
   remember(took, part, hold.day, 1, took.nano)
   return "settled"
 end
@@ -74,7 +75,7 @@ local function correct(took, part)
   put(remembered, took.id, false)
   local tokens, nano = took.tokens - tonumber(charged_tokens), took.nano - tonumber(charged_nano)
   for scope in each_scope(part.scopes) do
-    want(window(part.slot, scope), "r:" .. bucket)
+    want_tokens(window(part.slot, scope), bucket)
   end
   late[#late + 1] = function()
     for scope in each_scope(part.scopes) do
@@ -105,9 +106,9 @@ local function charge_unknown(took, part)
 end
 
 local function settle(took, part)
-  local hold = read_hold(part.slot, took.id)
+  local hold, scopes = read_hold(part.slot, took.id)
   if hold then
-    return settle_held(took, part, hold)
+    return settle_held(took, part, hold, scopes)
   end
   local before = ending(part.slot, took)
   if before == SETTLED then

@@ -11,7 +11,10 @@ local id = ARGV[1]
 if id == "" then
   id = text(slot.requests, ARGV[2])
 end
-local hold = id and read_hold(slot, id)
+local hold, scopes
+if id then
+  hold, scopes = read_hold(slot, id)
+end
 if not hold then
   local given_back = id and located({ id = id })
   if id and ARGV[3] == "1" and not ending(slot, given_back) then
@@ -40,10 +43,10 @@ local function give_back_request(scope)
   end
 end
 
-end_hold(slot, id, hold, 0, 0)
+end_hold(slot, id, hold, scopes, 0, 0)
 sum_up() -- which counts the request where it counts at its end
 local at = periods(slot, hold.day, hold.week, hold.month)
-for scope in each_scope(hold.scopes) do
+for scope in each_scope(scopes) do
   count_request(at, scope, -1)
   give_back_request(scope)
 end
