@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Coroutine
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Optional, TypeVar
 
@@ -136,7 +136,9 @@ def show(
 def usage(  # noqa: PLR0913, PLR0917 - one option each
     team: Annotated[str, typer.Argument(help="A team of the policy.")],
     first: Annotated[str, typer.Option("--from", help="YYYY-MM-DD. [default: 30 days ago]")] = "",
-    last: Annotated[str, typer.Option("--to", help="YYYY-MM-DD. [default: today]")] = "",
+    last: Annotated[
+        str, typer.Option("--to", help="YYYY-MM-DD. [default: today]")
+    ] = "",
     policies: Policies = Path("policies"),
     redis_url: RedisUrl = None,
     as_json: AsJson = False,
@@ -144,16 +146,15 @@ def usage(  # noqa: PLR0913, PLR0917 - one option each
     """Print a team's usage by day, project, key and model, as CSV."""
     from ratelimit_service import inspection  # noqa: PLC0415
 
-    until = _day(last, date.today())
-    days = (_day(first, until - timedelta(days=30)), until)
+    days = (_day(first), _day(last))
     form = "json" if as_json else "csv"
     url = _address(redis_url)
     _run(inspection.show_usage(team, policies, url, days, form), url)
 
 
-def _day(text: str, otherwise: date) -> date:
+def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text) if text else otherwise
+        return date.fromisoformat(text) if text else None
     except ValueError:
         fail(f"{text} is not a day such as 2026-11-24")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from ratelimit_service.claims import every_slot, team_slots
 from ratelimit_service.ledger.daily import DailyUsage
@@ -23,7 +23,11 @@ from tollhouse.policy.compiler import load_snapshot
 from tollhouse.policy.problems import suggestion
 from tollhouse.terminal import out
 
+Days = tuple[date | None, date | None]
+"""The first and the last, where they are given."""
+
 _DEADLINE_SECONDS = 5.0
+_SHOWN_DAYS = timedelta(days=30)
 _COLUMNS = (
     *("day", "team", "project", "key", "alias", "requests", "input_tokens", "output_tokens"),
     *("cached_input_tokens", "cost_usd", "errors", "refusals"),
@@ -64,13 +68,12 @@ async def accept(policies: Path, redis_url: str) -> int:
     return len(asked)
 
 
-async def show_usage(
-    team: str, policies: Path, redis_url: str, days: tuple[date, date], form: str
-) -> None:
-    """The history of a team, as a `form` "csv" or "json". Raises as `show`, but not of a team that
-    the policy no longer has and that used something then."""
+async def show_usage(team: str, policies: Path, redis_url: str, days: Days, form: str) -> None:
+    """The history of a team, as a `form` "csv" or "json"; without a last day until today, without a
+    first one that of thirty days before. Raises as `show`, but not of a team that the policy no
+    longer has and that used something then."""
     snapshot = load_snapshot(policies)
-    labels = [day.isoformat() for day in _between(*days)]
+    labels = day_labels(days, datetime.now(ZoneInfo(snapshot.org.time_zone)))
     async with open_redis(redis_url, timeout_seconds=_DEADLINE_SECONDS) as client:
         rows = [_row(each) for each in await usage(client, team, labels)]
     if not rows:
@@ -84,15 +87,17 @@ async def show_usage(
         writer.writerow({**row, "refusals": json.dumps(row["refusals"])})
 
 
+def day_labels(days: Days, now: datetime) -> list[str]:
+    """The days as `YYYY-MM-DD`: until that of `now`, from thirty days before the last."""
+    last = days[1] or now.date()
+    first = days[0] or last - _SHOWN_DAYS
+    return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+
+
 def _row(used: DailyUsage) -> dict[str, object]:
     row = asdict(used)
     cost = row.pop("cost")
     return {**row, "cost_usd": nano_to_usd(cost)}
-
-
-def _between(first: date, last: date) -> Iterator[date]:
-    for day in range((last - first).days + 1):
-        yield first + timedelta(days=day)
 
 
 def _with_team(snapshot: Snapshot, team: str) -> Snapshot:
