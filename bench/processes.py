@@ -55,6 +55,11 @@ def used(root: int, name: str) -> dict[str, Used]:
     return total
 
 
+def cpu_seconds(root: int) -> dict[int, float]:
+    """By process id, of all that descend from a process, without itself."""
+    return {pid: stat.used.cpu_seconds for pid, stat in _tree(root) if pid != root}
+
+
 def added(one: dict[str, Used], other: dict[str, Used]) -> dict[str, Used]:
     """Part by part."""
     none = Used(0.0, 0)

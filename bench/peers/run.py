@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import time
 from functools import partial
@@ -25,6 +26,10 @@ _MASTER_KEY = "sk-bench-master"
 _PROVIDER_KEY = "bench-provider-key"
 _START_SECONDS = 180.0
 _POLL_SECONDS = 0.2
+# Each of so many connections at once is new: workers take them as they can.
+_AT_ONCE = 16
+_WORK_SECONDS = 60.0
+_WORKED_SECONDS = 0.1
 # A worker a core, as its documentation advises; Node.js has one thread for all that it does.
 _WORKERS = os.cpu_count() or 1
 
@@ -80,6 +85,7 @@ async def _litellm(parts: Parts) -> Target:
         partial(processes.used, child.process.pid, LITELLM),
     )
     await _ready(child, target)
+    await _all_work(child, target)
     return target
 
 
@@ -120,6 +126,25 @@ async def _ready(child: Child, target: Target) -> None:
             if child.process.returncode is not None or time.monotonic() > deadline:
                 raise ChildError(f"{target.name} did not start ({why}).\n{child.last_words()}")
             await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _all_work(child: Child, target: Target) -> None:
+    """Until every worker has answered something.
+
+    Now and then one hangs in its start-up: it waits for an import's lock that was held while it was
+    forked. All that tells of it is that it does nothing. Raises ChildError.
+    """
+    before, deadline = processes.cpu_seconds(child.process.pid), time.monotonic() + _WORK_SECONDS
+    while True:
+        await asyncio.gather(*(_ready(child, target) for _ in range(_AT_ONCE)))
+        now = processes.cpu_seconds(child.process.pid)
+        idle = [pid for pid in now if now[pid] - before.get(pid, 0.0) < _WORKED_SECONDS]
+        if not idle:
+            return
+        if time.monotonic() > deadline:
+            for pid in idle:
+                os.kill(pid, signal.SIGKILL)  # it would outlive its parent
+            raise ChildError(f"{len(idle)} of {target.name}'s workers hangs in its start-up")
 
 
 def _free_port() -> int:
