@@ -28,8 +28,9 @@ _START_SECONDS = 180.0
 _POLL_SECONDS = 0.2
 # Each of so many connections at once is new: workers take them as they can.
 _AT_ONCE = 16
-_WORK_SECONDS = 60.0
+_ROUNDS_OF_ALL = 40
 _WORKED_SECONDS = 0.1
+_STARTS = 5
 # A worker a core, as its documentation advises; Node.js has one thread for all that it does.
 _WORKERS = os.cpu_count() or 1
 
@@ -77,16 +78,19 @@ async def _litellm(parts: Parts) -> Target:
     }
     # The first start compiles what it imports, for the second.
     inherited = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
-    child = await parts.children.start(LITELLM, command, {**inherited, **env})
-    target = Target(
-        LITELLM,
-        gateway_doors(f"http://127.0.0.1:{port}"),
-        _MASTER_KEY,
-        partial(processes.used, child.process.pid, LITELLM),
-    )
-    await _ready(child, target)
-    await _all_work(child, target)
-    return target
+    for _ in range(_STARTS):
+        child = await parts.children.start(LITELLM, command, {**inherited, **env})
+        target = Target(
+            LITELLM,
+            gateway_doors(f"http://127.0.0.1:{port}"),
+            _MASTER_KEY,
+            partial(processes.used, child.process.pid, LITELLM),
+        )
+        await _ready(child, target)
+        if await _all_work(child, target):
+            return target
+        await child.stop()
+    raise ChildError(f"of {_STARTS} starts of {LITELLM} none had all its workers answer")
 
 
 async def _portkey(parts: Parts) -> Target:
@@ -128,23 +132,22 @@ async def _ready(child: Child, target: Target) -> None:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _all_work(child: Child, target: Target) -> None:
-    """Until every worker has answered something.
+async def _all_work(child: Child, target: Target) -> bool:
+    """Whether every worker answers something.
 
     Now and then one hangs in its start-up: it waits for an import's lock that was held while it was
-    forked. All that tells of it is that it does nothing. Raises ChildError.
+    forked. All that tells of it is that it does nothing; it is ended, for it outlives its parent.
     """
-    before, deadline = processes.cpu_seconds(child.process.pid), time.monotonic() + _WORK_SECONDS
-    while True:
+    before = processes.cpu_seconds(child.process.pid)
+    for _ in range(_ROUNDS_OF_ALL):
         await asyncio.gather(*(_ready(child, target) for _ in range(_AT_ONCE)))
         now = processes.cpu_seconds(child.process.pid)
         idle = [pid for pid in now if now[pid] - before.get(pid, 0.0) < _WORKED_SECONDS]
         if not idle:
-            return
-        if time.monotonic() > deadline:
-            for pid in idle:
-                os.kill(pid, signal.SIGKILL)  # it would outlive its parent
-            raise ChildError(f"{len(idle)} of {target.name}'s workers hangs in its start-up")
+            return True
+    for pid in idle:
+        os.kill(pid, signal.SIGKILL)
+    return False
 
 
 def _free_port() -> int:
