@@ -20,6 +20,7 @@ class Health:
     """Serving while the service is ready. Made, and told of changes, in the event loop."""
 
     def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
         self._is_serving = readiness.ready
         self._changed = asyncio.Event()
         readiness.on_change = self._change
@@ -29,7 +30,8 @@ class Health:
         server.server_stream(f"{_SERVICE}/Watch", self.watch)
 
     def stop(self) -> None:
-        """Not serving, from now on."""
+        """Not serving, from now on, whatever becomes of readiness."""
+        self._readiness.on_change = lambda ready: None
         self._change(False)
 
     def check(self, message: bytes) -> bytes:
