@@ -136,9 +136,7 @@ def show(
 def usage(  # noqa: PLR0913, PLR0917 - one option each
     team: Annotated[str, typer.Argument(help="A team of the policy.")],
     first: Annotated[str, typer.Option("--from", help="YYYY-MM-DD. [default: 30 days ago]")] = "",
-    last: Annotated[
-        str, typer.Option("--to", help="YYYY-MM-DD. [default: today]")
-    ] = "",
+    last: Annotated[str, typer.Option("--to", help="YYYY-MM-DD. [default: today]")] = "",
     policies: Policies = Path("policies"),
     redis_url: RedisUrl = None,
     as_json: AsJson = False,
